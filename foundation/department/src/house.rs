@@ -1,0 +1,94 @@
+//! What the house gives its departments.
+
+use std::path::PathBuf;
+
+use backlot_events::Events;
+use backlot_ledger::Ledger;
+use backlot_store::Store;
+use backlot_work::{Kinds, Work};
+
+use crate::{Config, Department, Error, Services};
+
+/// The house, as a department sees it. A cheap handle but for its configuration, which is small.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct House {
+    /// The directory of everything that this house keeps on this machine.
+    pub home: PathBuf,
+    /// The configuration.
+    pub config: Config,
+    /// Blobs.
+    pub store: Store,
+    /// SQL state.
+    pub ledger: Ledger,
+    /// What happened.
+    pub events: Events,
+    /// Durable work.
+    pub work: Work,
+    /// The task kinds of all departments.
+    pub kinds: Kinds,
+    services: Services,
+}
+
+impl House {
+    /// Opens a house on this store and ledger for these departments: opens events and work, registers every task kind, and
+    /// lets the departments offer their services. Nothing runs yet; see [`House::start`].
+    ///
+    /// # Errors
+    /// State that cannot be opened or migrated; a kind or service that two departments claim.
+    pub fn open(
+        home: impl Into<PathBuf>,
+        config: Config,
+        store: Store,
+        ledger: Ledger,
+        departments: &[Box<dyn Department>],
+    ) -> Result<Self, Error> {
+        let events = Events::open(&ledger)?;
+        let work = Work::open(&ledger, &store, &events)?;
+        let mut kinds = Kinds::new();
+        let mut services = Services::default();
+        for department in departments {
+            department.offer(&mut services)?;
+            for kind in department.kinds() {
+                if kinds.get(kind.name()).is_some() {
+                    return Err(Error::KindTwice {
+                        kind: kind.name().to_owned(),
+                        department: department.name(),
+                    });
+                }
+                kinds = kinds.with(kind);
+            }
+        }
+        Ok(Self { home: home.into(), config, store, ledger, events, work, kinds, services })
+    }
+
+    /// Starts the departments, in order.
+    ///
+    /// # Errors
+    /// The first that cannot start.
+    pub async fn start(&self, departments: &[Box<dyn Department>]) -> Result<(), Error> {
+        for department in departments {
+            department.start(self).await?;
+        }
+        Ok(())
+    }
+
+    /// What departments offer one another.
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Where a department keeps files of its own; the department makes the directory when it first needs it.
+    pub fn directory(&self, department: &str) -> PathBuf {
+        self.home.join(department)
+    }
+}
+
+impl std::fmt::Debug for House {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("House")
+            .field("home", &self.home)
+            .field("services", &self.services)
+            .finish_non_exhaustive()
+    }
+}
