@@ -1,0 +1,204 @@
+//! Choosing the rungs of a ladder among the points of the hull.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error,
+    plan::{RateQuality, Trial, upper_hull},
+};
+
+/// What a ladder must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LadderOptions {
+    /// The most rungs, at least 1.
+    pub max_rungs: usize,
+    /// The least ratio of a rung's rate to that of the rung below. Players switch badly between rungs closer than this;
+    /// 1.5 to 2 is what the HLS Authoring Specification (Apple, section 9.28) asks for.
+    pub min_rate_ratio: f64,
+    /// The least gain in quality over the rung below, in the unit of the trials' scores. Below what an eye can tell,
+    /// a rung is a waste of cache.
+    pub min_quality_step: f64,
+    /// Quality beyond which more bits are wasted: the top rung is the cheapest hull point that reaches it.
+    pub enough_quality: f64,
+    /// The highest rate of a rung in bits per second.
+    pub max_rate: f64,
+}
+
+impl Default for LadderOptions {
+    /// For PSNR in dB: half a dB is a visible step, above 50 dB eight-bit video is visually lossless.
+    fn default() -> Self {
+        Self {
+            max_rungs: 8,
+            min_rate_ratio: 1.4,
+            min_quality_step: 0.5,
+            enough_quality: 50.0,
+            max_rate: 40e6,
+        }
+    }
+}
+
+/// The ladder: indices into `trials`, by rising rate.
+///
+/// Rungs are points of the upper hull; the size never falls as the rate rises, and neighbours keep the least steps.
+/// The top rung is the best affordable point (see [`LadderOptions::enough_quality`]); below it, of all chains that
+/// keep the rules, the one is taken that covers the hull most evenly, in log rate and quality alike: the sum of the
+/// squares of the gaps is least. The gap from the hull's lowest point up to the lowest rung counts double, because no
+/// rung bounds it from below. More rungs always make the sum smaller, so the ladder has as many as the rules allow.
+///
+/// [`Error::Curve`] when a trial is not a measured encode, or none is within the maximal rate.
+pub fn select_ladder(trials: &[Trial], options: &LadderOptions) -> Result<Vec<usize>, Error> {
+    let points: Vec<RateQuality> = trials.iter().map(|trial| trial.point).collect();
+    let mut hull = upper_hull(&points)?;
+    hull.retain(|&index| points[index].rate <= options.max_rate);
+    if let Some(enough) = hull.iter().position(|&index| points[index].quality >= options.enough_quality) {
+        hull.truncate(enough + 1);
+    }
+    let (Some(&lowest), Some(&top)) = (hull.first(), hull.last()) else {
+        return Err(Error::Curve(format!(
+            "no trial encode is within {} bit/s; encode smaller sizes or raise the maximal rate",
+            options.max_rate
+        )));
+    };
+    let position = Positions::new(points[lowest], points[top]);
+    let allowed = |below: usize, above: usize| {
+        let (below, above) = (&trials[hull[below]], &trials[hull[above]]);
+        above.point.rate >= below.point.rate * options.min_rate_ratio
+            && above.point.quality >= below.point.quality + options.min_quality_step
+            && above.size.area() >= below.size.area()
+    };
+    let gaps: Vec<f64> = hull.iter().map(|&index| position.of(points[index])).collect();
+    let chain = most_even_chain(&gaps, options.max_rungs.max(1), allowed);
+    Ok(chain.into_iter().map(|index| hull[index]).collect())
+}
+
+/// Where a point lies between the lowest and the top one, 0 to 1: the mean of its places in log rate and in quality.
+struct Positions {
+    lowest: RateQuality,
+    log_rate_span: f64,
+    quality_span: f64,
+}
+
+impl Positions {
+    fn new(lowest: RateQuality, top: RateQuality) -> Self {
+        let span = |span: f64| if span > 0.0 { span } else { 1.0 };
+        Self {
+            lowest,
+            log_rate_span: span((top.rate / lowest.rate).ln()),
+            quality_span: span(top.quality - lowest.quality),
+        }
+    }
+
+    fn of(&self, point: RateQuality) -> f64 {
+        let in_rate = (point.rate / self.lowest.rate).ln() / self.log_rate_span;
+        let in_quality = (point.quality - self.lowest.quality) / self.quality_span;
+        f64::midpoint(in_rate, in_quality)
+    }
+}
+
+/// The chain of rising indices that ends at the last one, has at most `longest` links, allows each step, and has the
+/// least sum of squared gaps. By dynamic programming over (last index, length); hulls have tens of points.
+fn most_even_chain(positions: &[f64], longest: usize, allowed: impl Fn(usize, usize) -> bool) -> Vec<usize> {
+    let count = positions.len();
+    let first_gap = |index: usize| (2.0 * (positions[index] - positions[0])).powi(2);
+    // For each length, per last index, the least cost and the index before.
+    let mut layers: Vec<Vec<(f64, Option<usize>)>> =
+        vec![(0..count).map(|index| (first_gap(index), None)).collect()];
+    for length in 1..longest.min(count) {
+        let shorter = &layers[length - 1];
+        let layer = (0..count).map(|above| {
+            let steps = (0..above).filter(|&below| shorter[below].0.is_finite() && allowed(below, above));
+            steps
+                .map(|below| (shorter[below].0 + (positions[above] - positions[below]).powi(2), Some(below)))
+                .min_by(|a, b| a.0.total_cmp(&b.0))
+                .unwrap_or((f64::INFINITY, None))
+        });
+        layers.push(layer.collect());
+    }
+    let top = count - 1;
+    let best = (0..layers.len()).min_by(|&a, &b| layers[a][top].0.total_cmp(&layers[b][top].0)).unwrap_or(0);
+    let mut chain = vec![top];
+    let mut length = best;
+    while let Some(below) = layers[length][chain[chain.len() - 1]].1 {
+        chain.push(below);
+        length -= 1;
+    }
+    chain.reverse();
+    chain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::Size;
+
+    fn trial(height: u32, rate: f64, quality: f64) -> Trial {
+        Trial { size: Size { width: height * 2, height }, crf: 0, point: RateQuality { rate, quality } }
+    }
+
+    #[test]
+    fn rungs_lie_on_the_hull_and_sizes_rise() {
+        let trials = [
+            trial(180, 1e5, 30.0),
+            trial(180, 2e5, 31.5),
+            trial(360, 2e5, 33.0),
+            trial(360, 4e5, 35.5),
+            trial(720, 4e5, 34.0),
+            trial(720, 8e5, 38.0),
+            trial(720, 16e5, 40.0),
+            trial(720, 17e5, 40.1),
+        ];
+        assert_eq!(select_ladder(&trials, &LadderOptions::default()).unwrap(), [0, 2, 3, 5, 7]);
+        let three = LadderOptions { max_rungs: 3, ..LadderOptions::default() };
+        let ladder = select_ladder(&trials, &three).unwrap();
+        assert_eq!((ladder.len(), ladder[0], ladder[2]), (3, 0, 7));
+        let modest = LadderOptions { enough_quality: 35.0, ..LadderOptions::default() };
+        assert_eq!(select_ladder(&trials, &modest).unwrap(), [0, 2, 3]);
+        let starved = LadderOptions { max_rate: 1e4, ..LadderOptions::default() };
+        assert!(select_ladder(&trials, &starved).unwrap_err().to_string().contains("10000 bit/s"));
+    }
+
+    #[test]
+    fn one_trial_is_a_ladder_of_one() {
+        assert_eq!(select_ladder(&[trial(180, 1e5, 30.0)], &LadderOptions::default()).unwrap(), [0]);
+    }
+
+    proptest! {
+        /// Every ladder keeps the rules, and no chain found by trying all of them is more even.
+        #[test]
+        fn the_rules_hold(cloud in proptest::collection::vec((1_u32..40, 0_u32..40, 1_u32..4), 1..10), max_rungs in 1_usize..5) {
+            let trials: Vec<Trial> =
+                cloud.iter().map(|&(rate, quality, height)| trial(height * 100, rate.into(), quality.into())).collect();
+            let options = LadderOptions { max_rungs, ..LadderOptions::default() };
+            let ladder = select_ladder(&trials, &options).unwrap();
+            prop_assert!(!ladder.is_empty() && ladder.len() <= max_rungs);
+            for pair in ladder.windows(2) {
+                let (below, above) = (trials[pair[0]], trials[pair[1]]);
+                prop_assert!(above.point.rate >= below.point.rate * 1.4);
+                prop_assert!(above.point.quality >= below.point.quality + 0.5);
+                prop_assert!(above.size.area() >= below.size.area());
+            }
+        }
+
+        #[test]
+        fn no_chain_is_more_even(steps in proptest::collection::vec(0.01_f64..1.0, 1..8), longest in 1_usize..5, forbidden in any::<u64>()) {
+            let mut position = 0.0;
+            let positions: Vec<f64> = steps.iter().map(|step| { position += step; position }).collect();
+            let allowed = |below: usize, above: usize| forbidden >> (below * 8 + above) & 1 == 0;
+            let cost = |chain: &[usize]| {
+                (2.0 * (positions[chain[0]] - positions[0])).powi(2)
+                    + chain.windows(2).map(|pair| (positions[pair[1]] - positions[pair[0]]).powi(2)).sum::<f64>()
+            };
+            let found = cost(&most_even_chain(&positions, longest, allowed));
+            let top = positions.len() - 1;
+            for choice in 0_u32..1 << top {
+                let chain: Vec<usize> = (0..top).filter(|index| choice >> index & 1 == 1).chain([top]).collect();
+                if chain.len() <= longest && chain.windows(2).all(|pair| allowed(pair[0], pair[1])) {
+                    prop_assert!(found <= cost(&chain) + 1e-12);
+                }
+            }
+        }
+    }
+}

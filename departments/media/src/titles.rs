@@ -1,0 +1,414 @@
+//! Titles in the console and at the door: the report of a run that took a clip from its file to a ladder.
+//!
+//! A title is a run with the steps below; whoever composes the run names them so. The report is read from their outputs,
+//! so it exists as far as the run has come, and there is no second copy of it.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use backlot_department::{House, Shown, blob_response};
+use backlot_frames::Shot;
+use backlot_ledger::Timestamp;
+use backlot_web::console::widgets::{self, Table, path_segment};
+use backlot_web::console::{self, Frame, Status, format};
+use backlot_web::extract::Path;
+use backlot_web::{ApiError, extract::Query};
+use backlot_work::{BlobRef, Error as WorkError, RunFilter, RunStatus, StepStatus};
+use maud::{Markup, html};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+
+use crate::department::TITLES_DOOR;
+use crate::encode::Codec;
+use crate::kinds::{PackagedFile, Title};
+use crate::package::Package;
+use crate::probe::Probe;
+
+/// The name of the runs that make titles.
+const RUN_NAME: &str = "premiere";
+
+/// Titles on one page of the list.
+const PAGE: u32 = 50;
+
+/// How often the page of a title in the making is fetched again.
+const REFRESH: Duration = Duration::from_secs(2);
+
+/// What is known about a title. Parts whose step has not ended are absent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// The run that makes it.
+    pub run: String,
+    /// What the clip is called.
+    pub name: String,
+    /// Whether everything succeeded.
+    pub complete: bool,
+    /// What the clip is.
+    pub probe: Option<Probe>,
+    /// Its shots.
+    pub shots: Vec<Shot>,
+    /// A picture of each.
+    pub thumbnails: Vec<BlobRef>,
+    /// Trials, ladder, savings.
+    pub title: Option<Title>,
+    /// The charts, by name: `x264`, `x264_light`, `x264_dark`, …
+    pub figures: Vec<(String, BlobRef)>,
+    /// The package.
+    pub package: Option<Package>,
+    /// Its files.
+    pub files: Vec<PackagedFile>,
+}
+
+/// Reads the report of a run.
+///
+/// # Errors
+/// No such run, or a ledger that cannot be read.
+pub async fn report(house: &House, run: &RunStatus) -> Result<Report, WorkError> {
+    let steps = house.work.steps(&run.id).await?;
+    let done = |name: &str| {
+        steps.iter().any(|step| step.name == name && step.state == backlot_work::StepState::Succeeded)
+    };
+    let outputs = async |step: &str| -> Result<Value, WorkError> {
+        if done(step) { house.work.outputs(&run.id, step).await } else { Ok(Value::Null) }
+    };
+    let probe = outputs("probe").await?;
+    let shots = outputs("shots").await?;
+    let thumbnails = outputs("thumbnails").await?;
+    let title = outputs("title").await?;
+    let figures = outputs("figures").await?;
+    let package = outputs("package").await?;
+    let named = run.params.get("name").and_then(Value::as_str);
+    let pictures = thumbnails.as_array().into_iter().flatten();
+    let figures = figures.as_object().into_iter().flatten();
+    Ok(Report {
+        run: run.id.clone(),
+        name: named.unwrap_or(&run.name).to_owned(),
+        complete: run.state == backlot_work::RunState::Succeeded,
+        probe: part(&probe["probe"]),
+        shots: part(&shots["shots"]).unwrap_or_default(),
+        thumbnails: pictures.filter_map(|outputs| BlobRef::from_value(&outputs["picture"])).collect(),
+        title: part(&title["title"]),
+        figures: figures
+            .filter_map(|(name, blob)| Some((name.clone(), BlobRef::from_value(blob)?)))
+            .collect(),
+        package: part(&package["package"]),
+        files: part(&package["files"]).unwrap_or_default(),
+    })
+}
+
+fn part<T: DeserializeOwned>(value: &Value) -> Option<T> {
+    T::deserialize(value).ok()
+}
+
+pub(crate) fn door(house: House) -> Router {
+    Router::new()
+        .route("/{run}/report", get(report_json))
+        .route("/{run}/files/{*path}", get(file))
+        .route("/{run}/figures/{name}", get(figure))
+        .route("/{run}/thumbnails/{index}", get(thumbnail))
+        .with_state(house)
+}
+
+pub(crate) fn pages(house: House) -> Router {
+    Router::new().route("/", get(list_page)).route("/{run}", get(title_page)).with_state(house)
+}
+
+async fn find(house: &House, run: &str) -> Result<Report, ApiError> {
+    let run = house.work.run(run).await.map_err(|error| refuse(&error))?;
+    report(house, &run).await.map_err(|error| refuse(&error))
+}
+
+fn refuse(error: &WorkError) -> ApiError {
+    match error {
+        WorkError::NoSuchRun(run) => {
+            ApiError::not_found(format!("there is no title `{run}`"), "see /titles for those there are")
+        }
+        WorkError::AmbiguousRun(run) => {
+            ApiError::conflict(format!("`{run}` is the start of several titles' ids"), "give more of it")
+        }
+        other => ApiError::internal(other),
+    }
+}
+
+async fn report_json(State(house): State<House>, Path(run): Path<String>) -> Result<Response, ApiError> {
+    Ok(axum::Json(find(&house, &run).await?).into_response())
+}
+
+async fn file(
+    State(house): State<House>,
+    Path((run, path)): Path<(String, String)>,
+    request: HeaderMap,
+) -> Result<Response, ApiError> {
+    let report = find(&house, &run).await?;
+    let found = report.files.iter().find(|file| file.path == path);
+    let found = found.ok_or_else(|| {
+        ApiError::not_found(
+            format!("the title has no file `{path}`"),
+            "start from master.m3u8, and wait for the run's end",
+        )
+    })?;
+    blob_response(&house.store, &found.file, &path, &request, Shown::InPlace).await
+}
+
+async fn figure(
+    State(house): State<House>,
+    Path((run, name)): Path<(String, String)>,
+    request: HeaderMap,
+) -> Result<Response, ApiError> {
+    let report = find(&house, &run).await?;
+    let found = report.figures.iter().find(|(known, _)| *known == name);
+    let (name, blob) = found
+        .ok_or_else(|| ApiError::not_found(format!("the title has no figure `{name}`"), "see its report"))?;
+    blob_response(&house.store, blob, name, &request, Shown::InPlace).await
+}
+
+async fn thumbnail(
+    State(house): State<House>,
+    Path((run, index)): Path<(String, usize)>,
+    request: HeaderMap,
+) -> Result<Response, ApiError> {
+    let report = find(&house, &run).await?;
+    let found = report.thumbnails.get(index);
+    let blob = found
+        .ok_or_else(|| ApiError::not_found(format!("the title has no shot {index}"), "see its report"))?;
+    blob_response(&house.store, blob, "thumbnail.jpg", &request, Shown::InPlace).await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Shift {
+    before: String,
+}
+
+async fn list_page(
+    State(house): State<House>,
+    frame: Frame,
+    query: Query<Shift>,
+) -> Result<Response, ApiError> {
+    let before = (!query.0.before.is_empty()).then(|| query.0.before.clone());
+    let filter = RunFilter { name: Some(RUN_NAME.to_owned()), before, limit: PAGE, ..RunFilter::default() };
+    let runs = house.work.runs(filter).await.map_err(|error| refuse(&error))?;
+    let now = house.ledger.now();
+    let mut table = Table::new(["Title", "State", "Tasks", "Submitted"]).numeric(&[2]);
+    for run in &runs {
+        let name = run.params.get("name").and_then(Value::as_str).unwrap_or(&run.name);
+        table.push([
+            html! { a href={ "/titles/" (path_segment(&run.id)) } { (name) } },
+            widgets::chip(&Status::from_name(run.state.as_str())),
+            html! { (format::number(run.tasks.succeeded.max(0) as u64)) " of " (format::number(run.tasks.total.max(0) as u64)) },
+            format::time(moment(run.created), moment(now)),
+        ]);
+    }
+    let body = html! {
+        @if table.is_empty() {
+            (widgets::empty("No titles yet", html! { "Start one with " code { "backlot premiere CLIP" } }))
+        } @else {
+            (table.render())
+        }
+        @if let Some(last) = runs.last().filter(|_| runs.len() == PAGE as usize) {
+            (widgets::pager(None, Some(&widgets::link("/titles", &[("before", &last.id)])), ""))
+        }
+    };
+    Ok(console::page(&frame, "Titles", body).into_response())
+}
+
+async fn title_page(
+    State(house): State<House>,
+    frame: Frame,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let run = house.work.run(&id).await.map_err(|error| refuse(&error))?;
+    if run.id != id {
+        return Ok(Redirect::to(&format!("/titles/{}", run.id)).into_response());
+    }
+    let steps = house.work.steps(&run.id).await.map_err(|error| refuse(&error))?;
+    let report = report(&house, &run).await.map_err(|error| refuse(&error))?;
+    let body = title_body(&run, &steps, &report);
+    let content = if run.state.is_final() {
+        widgets::settled("title", body)
+    } else {
+        widgets::live("title", REFRESH, body)
+    };
+    let frame = frame.crumb("Titles", "/titles").actions(html! {
+        div.actions {
+            (widgets::chip(&Status::from_name(run.state.as_str())))
+            a.button href={ "/runs/" (run.id) } { "Run" }
+        }
+    });
+    Ok(console::page(&frame, &report.name, content).into_response())
+}
+
+fn title_body(run: &RunStatus, steps: &[StepStatus], report: &Report) -> Markup {
+    let door = format!("{TITLES_DOOR}/{}", path_segment(&run.id));
+    html! {
+        @if let Some(error) = &run.error { p.alert role="alert" { (error) } }
+        (facts(report))
+        @if report.package.is_some() { (player(&door, report)) }
+        @if let Some(title) = &report.title {
+            (widgets::section("Ladder", ladder(&door, report, title)))
+            @for codec in ["x264", "svt_av1"] {
+                @if report.figures.iter().any(|(name, _)| name == codec) {
+                    (chart(&door, codec))
+                }
+            }
+            @for saving in &title.savings {
+                @if !saving.rows.is_empty() {
+                    (widgets::section(&format!("{} against the fixed ladder", codec_name(saving.codec)), saved(saving)))
+                }
+            }
+        }
+        @if !report.shots.is_empty() { (widgets::section("Shots", shots(&door, report))) }
+        (widgets::section("Scenes", scenes(&run.id, steps)))
+        p.note { a href={ (door) "/report" } { "Report as JSON" } }
+    }
+}
+
+fn facts(report: &Report) -> Markup {
+    let Some(probe) = &report.probe else { return html! {} };
+    let mut stats = vec![
+        widgets::stat(
+            "Picture",
+            &probe.size.to_string(),
+            &format!("{}, {} bit", probe.pixel_format, probe.bit_depth),
+        ),
+        widgets::stat(
+            "Duration",
+            &format!("{:.2} s", probe.duration),
+            &format!("{} frames at {:.3} per second", probe.frames, probe.rate.per_second()),
+        ),
+        widgets::stat("Shots", &format::number(report.shots.len() as u64), sound(probe)),
+    ];
+    if let Some(title) = &report.title {
+        stats.push(widgets::stat(
+            "Trial encodes",
+            &format::number(title.points.len() as u64),
+            &format!("{} rungs chosen", title.ladder.len()),
+        ));
+        for saving in &title.savings {
+            if let Some(mean) = saving.mean {
+                let name = format!("{} bits against the fixed ladder", codec_name(saving.codec));
+                stats.push(widgets::stat(&name, &format!("{:+.1} %", mean * 100.0), "mean at equal PSNR"));
+            }
+        }
+    }
+    widgets::stats(stats)
+}
+
+fn sound(probe: &Probe) -> &'static str {
+    if probe.audio.is_empty() { "without sound" } else { "with sound" }
+}
+
+fn player(door: &str, report: &Report) -> Markup {
+    let Some(package) = &report.package else { return html! {} };
+    // The best H.264 rung: what every browser plays without help.
+    let first =
+        package.rungs.iter().rev().find(|rung| rung.codec.starts_with("avc1")).or(package.rungs.last());
+    let Some(first) = first else { return html! {} };
+    html! {
+        section.player {
+            video controls preload="metadata" src={ (door) "/files/" (first.file.display()) } aria-label={ (report.name) ", rung " (first.name) } {}
+            p.note { "Playing " (first.name) ". For players: " a href={ (door) "/files/" (package.master.display()) } { "master.m3u8" } ", " (package.segments) " segments in every rung." }
+        }
+    }
+}
+
+fn ladder(door: &str, report: &Report, title: &Title) -> Markup {
+    let mut table = Table::new(["Rung", "Codec", "Size", "CRF", "kbit/s", "PSNR dB", "SSIM", "File"])
+        .numeric(&[3, 4, 5, 6]);
+    for rung in &title.ladder {
+        let point = &rung.point;
+        let packaged = report
+            .package
+            .iter()
+            .flat_map(|package| &package.rungs)
+            .find(|packaged| packaged.name == rung.name);
+        table.push([
+            html! { (rung.name) },
+            html! { (packaged.map_or(codec_name(point.codec), |packaged| packaged.codec.as_str())) },
+            html! { (point.size) },
+            html! { (point.crf) },
+            html! { (format!("{:.0}", point.rate / 1000.0)) },
+            html! { (format!("{:.2}", point.psnr)) },
+            html! { (format!("{:.4}", point.ssim)) },
+            html! {
+                @if let Some(packaged) = packaged { a href={ (door) "/files/" (packaged.file.display()) } { "MP4" } }
+                @else { "–" }
+            },
+        ]);
+    }
+    table.render()
+}
+
+fn chart(door: &str, codec: &str) -> Markup {
+    html! {
+        figure.chart {
+            picture {
+                source media="(prefers-color-scheme: dark)" srcset={ (door) "/figures/" (codec) "_dark" };
+                img src={ (door) "/figures/" (codec) "_light" } width="900" height="480" alt={ "Rate and quality of all " (codec) " trial encodes, their convex hull and the chosen rungs" };
+            }
+        }
+    }
+}
+
+fn saved(saving: &crate::kinds::CodecSaving) -> Markup {
+    let mut table = Table::new(["Size", "Fixed kbit/s", "PSNR dB", "This title kbit/s", "Difference"])
+        .numeric(&[1, 2, 3, 4]);
+    for row in &saving.rows {
+        table.push([
+            html! { (row.size) },
+            html! { (format!("{:.0}", row.rate / 1000.0)) },
+            html! { (format!("{:.2}", row.psnr)) },
+            html! { @if let Some(rate) = row.hull_rate { (format!("{:.0}", rate / 1000.0)) } @else { "–" } },
+            html! { @if let Some(rate) = row.hull_rate { (format!("{:+.1} %", (rate / row.rate - 1.0) * 100.0)) } @else { "beyond the curve" } },
+        ]);
+    }
+    table.render()
+}
+
+fn shots(door: &str, report: &Report) -> Markup {
+    let rate = report.probe.as_ref().map(|probe| probe.rate);
+    let at = |frame: u64| rate.map_or(0.0, |rate| rate.seconds(frame));
+    html! {
+        div.strip {
+            @for (index, shot) in report.shots.iter().enumerate() {
+                figure {
+                    @if index < report.thumbnails.len() {
+                        img src={ (door) "/thumbnails/" (index) } alt={ "Middle of shot " (index + 1) } loading="lazy";
+                    }
+                    figcaption { (index + 1) " · " (format!("{:.2}–{:.2} s", at(shot.start), at(shot.end))) " · " (shot.frames()) " frames" }
+                }
+            }
+        }
+    }
+}
+
+fn scenes(run: &str, steps: &[StepStatus]) -> Markup {
+    let mut table = Table::new(["Scene", "State", "Tasks", "Took"]).numeric(&[2]);
+    for step in steps {
+        let all_cached = step.tasks.total > 0 && step.tasks.cached == step.tasks.total;
+        let status = if all_cached { Status::Cached } else { Status::from_name(step.state.as_str()) };
+        let took =
+            step.started.zip(step.finished).map(|(started, finished)| finished.saturating_since(started));
+        table.push([
+            html! { a href={ "/runs/" (path_segment(run)) "/steps/" (path_segment(&step.name)) } { (step.name) } },
+            widgets::chip(&status),
+            html! { (step.tasks.succeeded) " of " (step.tasks.total) },
+            html! { @if let Some(took) = took { (format::duration(took)) } @else { "–" } },
+        ]);
+    }
+    table.render()
+}
+
+fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::X264 => "H.264",
+        Codec::SvtAv1 => "AV1",
+    }
+}
+
+fn moment(at: Timestamp) -> jiff::Timestamp {
+    jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX)
+}
