@@ -1,0 +1,11 @@
+//! The real binary as a child process: what it prints, what it ends with, what it leaves behind.
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests too; the lint sees only the annotated functions.
+
+mod command_line;
+mod doctor;
+mod premiere;
+mod serving;
+mod state;
+mod support;
+mod tokens;
+mod working;
