@@ -1,0 +1,74 @@
+"""The calls of the native half. They give plain values in the shape of the server's JSON; see its ``/api``."""
+
+from collections.abc import Iterator
+from os import PathLike
+from typing import Any, Generic, TypeVar, final
+
+__all__ = ["Client", "Follow", "__version__", "read_spec"]
+
+_T = TypeVar("_T")
+
+__version__: str
+
+@final
+class Client:
+    """A client of one server. Give ``url`` or ``home``; with neither the environment says which server it is."""
+
+    def __new__(
+        cls, url: str | None, token: str | None, home: str | PathLike[str] | None, patience: float
+    ) -> Client: ...
+    @property
+    def url(self) -> str: ...
+    def submit(
+        self, spec: dict[str, Any], params: dict[str, Any], priority: int, no_cache: bool, key: str | None
+    ) -> dict[str, Any]: ...
+    def run(self, run: str) -> dict[str, Any]: ...
+    def runs(
+        self, states: list[str], name: str | None, before: str | None, limit: int
+    ) -> list[dict[str, Any]]: ...
+    def spec(self, run: str) -> dict[str, Any]: ...
+    def steps(self, run: str) -> list[dict[str, Any]]: ...
+    def tasks(
+        self, run: str, step: str | None, states: list[str], after: int | None, limit: int
+    ) -> list[dict[str, Any]]: ...
+    def task(self, run: str, step: str, index: int) -> dict[str, Any]: ...
+    def outputs(self, run: str, step: str) -> Any: ...
+    def log(self, run: str, step: str, index: int, after: int | None) -> tuple[list[str], int | None]:
+        """The texts of the log's pieces after the cursor ``after``, and the cursor of the next."""
+    def artifact(self, run: str, step: str, index: int, path: str, digest: str | None) -> bytes: ...
+    def save_artifact(
+        self, run: str, step: str, index: int, path: str, digest: str | None, to: str | PathLike[str]
+    ) -> int:
+        """Writes the artifact into a file; the length in bytes."""
+    def cancel(self, run: str, reason: str | None) -> dict[str, Any]: ...
+    def pause(self, run: str) -> dict[str, Any]: ...
+    def resume(self, run: str) -> dict[str, Any]: ...
+    def retry(self, run: str, from_step: str | None) -> dict[str, Any]: ...
+    def events(
+        self,
+        after: int,
+        kind: str | None,
+        source: str | None,
+        subject: str | None,
+        since: str | None,
+        limit: int,
+    ) -> tuple[list[dict[str, Any]], int]:
+        """A page of events, and the cursor of the next."""
+    def follow_run(self, run: str) -> Follow[dict[str, Any]]: ...
+    def follow_log(self, run: str, step: str, index: int) -> Follow[str]: ...
+    def follow_events(
+        self, after: int, kind: str | None, source: str | None, subject: str | None
+    ) -> Follow[dict[str, Any]]: ...
+
+@final
+class Follow(Generic[_T]):
+    """An iterator over what follows. Ctrl-C ends the waiting, not the follower."""
+
+    def __iter__(self) -> Iterator[_T]: ...
+    def __next__(self) -> _T: ...
+    def next(self, timeout: float | None = None) -> _T:
+        """What comes next within ``timeout`` seconds, else `TimeoutError`; `StopIteration` at the end."""
+    def close(self) -> None:
+        """Closes the connection; the iterator ends."""
+
+def read_spec(path: str | PathLike[str]) -> dict[str, Any]: ...

@@ -1,0 +1,23 @@
+//! The native half of the Python package `backlot`: the HTTP client, made callable from Python.
+//!
+//! It serves `python/backlot`, whose classes are what people see; here are only the calls. Each gives plain Python values
+//! (dicts, lists, texts) in the shape of the server's JSON.
+//!
+//! The central idea: **Python goes on while a call waits.** The interpreter's lock is released, other Python threads run, and
+//! a signal (Ctrl-C) ends the waiting within a twentieth of a second, whatever the network does.
+
+mod client;
+mod errors;
+mod follow;
+mod json;
+mod waiting;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<client::Client>()?;
+    module.add_class::<follow::Follow>()?;
+    module.add_function(wrap_pyfunction!(client::read_spec, module)?)
+}
