@@ -1,0 +1,90 @@
+//! `cargo xtask bench` and `cargo xtask conformance`: programs of two crates, listed here and run in release.
+
+use std::process::{Command, Stdio};
+
+use crate::failure::Failure;
+use crate::process::{cargo, ended_badly, run as run_to_end, status};
+use crate::setup;
+use crate::workspace::{Workspace, target_directory};
+
+/// One family of programs.
+pub(crate) struct Suites {
+    /// The command: `cargo xtask WORD`.
+    word: &'static str,
+    /// The crate that holds the programs.
+    package: &'static str,
+    /// Installs what they need; gives the Python environment to run them with.
+    prepare: fn(&Workspace) -> Result<std::path::PathBuf, Failure>,
+    /// Program and what it shows.
+    programs: &'static [(&'static str, &'static str)],
+}
+
+/// Ours beside the peers, same work, same machine, answers compared first.
+pub(crate) const BENCHES: Suites = Suites {
+    word: "bench",
+    package: "backlot-benches",
+    prepare: |workspace| {
+        let folder = target_directory(workspace)?.join("venv-peers");
+        setup::for_benches(workspace, &folder)?;
+        Ok(folder)
+    },
+    programs: &[("work", "durable no-op tasks beside prefect, luigi and dask.distributed")],
+};
+
+/// Other people's clients and test suites against our binary.
+pub(crate) const CONFORMANCE: Suites = Suites {
+    word: "conformance",
+    package: "backlot-conformance",
+    prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
+    programs: &[],
+};
+
+/// Lists the programs, or runs the one that is named with the arguments after it.
+pub(crate) fn run(workspace: &Workspace, suites: &Suites, args: &[String]) -> Result<(), Failure> {
+    let Some((name, rest)) = args.split_first() else {
+        print!("{}", suites.list());
+        return Ok(());
+    };
+    suites.check(name)?;
+    let venv = (suites.prepare)(workspace)?;
+    let build = ["build", "--release", "--package", suites.package, "--bin", name];
+    run_to_end(cargo().args(build).current_dir(&workspace.root))?;
+    let mut program = Command::new(target_directory(workspace)?.join("release").join(name));
+    program.args(rest).current_dir(&workspace.root).stdin(Stdio::null());
+    setup::pass_on(&venv, &mut program);
+    let ended = status(&mut program)?;
+    if ended.success() { Ok(()) } else { Err(ended_badly(&program, ended)) }
+}
+
+impl Suites {
+    fn list(&self) -> String {
+        if self.programs.is_empty() {
+            return format!("no program of `cargo xtask {}` is registered yet\n", self.word);
+        }
+        let line = |(name, about): &(&str, &str)| format!("cargo xtask {} {name:12} {about}\n", self.word);
+        self.programs.iter().map(line).collect()
+    }
+
+    fn check(&self, name: &str) -> Result<(), Failure> {
+        if self.programs.iter().any(|(known, _)| *known == name) {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("no {} `{name}`; `cargo xtask {}` lists them", self.word, self.word)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_registered_is_listed_and_nothing_else_runs() {
+        assert!(BENCHES.list().contains("cargo xtask bench work"));
+        BENCHES.check("work").unwrap();
+        assert_eq!(
+            BENCHES.check("wrok").unwrap_err().message,
+            "no bench `wrok`; `cargo xtask bench` lists them"
+        );
+        assert_eq!(CONFORMANCE.check("media").unwrap_err().code, 2);
+    }
+}
