@@ -54,7 +54,7 @@ pub struct Report {
     pub thumbnails: Vec<BlobRef>,
     /// Trials, ladder, savings.
     pub title: Option<Title>,
-    /// The charts, by name: `x264`, `x264_light`, `x264_dark`, …
+    /// The charts, by name: `x264`, `x264_light`, `x264_dark`, `x264_light_narrow`, …
     pub figures: Vec<(String, BlobRef)>,
     /// The package.
     pub package: Option<Package>,
@@ -346,7 +346,9 @@ fn chart(door: &str, codec: &str) -> Markup {
     html! {
         figure.chart {
             picture {
+                source media="(prefers-color-scheme: dark) and (max-width: 600px)" srcset={ (door) "/figures/" (codec) "_dark_narrow" } width="440" height="440";
                 source media="(prefers-color-scheme: dark)" srcset={ (door) "/figures/" (codec) "_dark" };
+                source media="(max-width: 600px)" srcset={ (door) "/figures/" (codec) "_light_narrow" } width="440" height="440";
                 img src={ (door) "/figures/" (codec) "_light" } width="900" height="480" alt={ "Rate and quality of all " (codec) " trial encodes, their convex hull and the chosen rungs" };
             }
         }

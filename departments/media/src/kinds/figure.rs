@@ -10,8 +10,10 @@ use serde::Deserialize;
 use super::{Title, TitlePoint, Tools};
 use crate::encode::Codec;
 
-/// The size of the drawn chart: as wide as the report's column.
-const PIXELS: Pixels = Pixels { width: 900, height: 480 };
+/// The drawings of a chart: the suffix of the output's name, and the size. A page is read on a desk, where the chart is as
+/// wide as the report's column, and on a telephone, where that one would be too small to read.
+const DRAWINGS: [(&str, Pixels); 2] =
+    [("", Pixels { width: 900, height: 480 }), ("_narrow", Pixels { width: 440, height: 440 })];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,8 +37,11 @@ pub(super) async fn figure_kind(task: &TaskContext, _tools: &Tools) -> Result<Ou
         };
         outputs = outputs.blob(slug, &task.put(text, "application/vnd.plotly.v1+json").await?);
         for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
-            let svg = render::svg(&figure, PIXELS, theme);
-            outputs = outputs.blob(&format!("{slug}_{word}"), &task.put(svg, "image/svg+xml").await?);
+            for (suffix, pixels) in DRAWINGS {
+                let svg = render::svg(&figure, pixels, theme);
+                let name = format!("{slug}_{word}{suffix}");
+                outputs = outputs.blob(&name, &task.put(svg, "image/svg+xml").await?);
+            }
         }
     }
     Ok(outputs)

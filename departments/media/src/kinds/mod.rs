@@ -75,7 +75,7 @@ pub fn all(tools: &Tools) -> Vec<Arc<dyn Kind>> {
     kind!("media.audio", 1, make::audio_kind);
     kind!("media.package", 1, make::package_kind);
     kind!("media.title", 1, title::title_kind);
-    kind!("media.figure", 1, figure::figure_kind);
+    kind!("media.figure", 2, figure::figure_kind);
     let mut all: Vec<Arc<dyn Kind>> = kinds.names().filter_map(|name| kinds.get(name).cloned()).collect();
     all.push(Arc::new(ToolsKind(tools.clone())));
     all
