@@ -47,7 +47,8 @@ pub(super) async fn figure_kind(task: &TaskContext, _tools: &Tools) -> Result<Ou
     Ok(outputs)
 }
 
-/// One line for each size, the hull over them, the chosen rungs marked.
+/// One line for each size with one rate factor for all shots, the hull over them, and the rungs,
+/// whose shots each have their own.
 fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
     let own: Vec<&TitlePoint> = title.points.iter().filter(|point| point.codec == codec).collect();
     let mut sizes: Vec<_> = own.iter().map(|point| point.size).collect();
@@ -90,12 +91,11 @@ fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
             .line(Line::default().color(ink).width(6.0))
             .opacity(0.45),
     );
-    let chosen: Vec<&TitlePoint> =
-        title.ladder.iter().map(|rung| &rung.point).filter(|point| point.codec == codec).collect();
-    let (rates, scores) = curve(&chosen);
+    let chosen = title.ladder.iter().filter(|rung| rung.codec == codec);
+    let (rates, scores): (Vec<f64>, Vec<f64>) = chosen.map(|rung| (rung.rate / 1000.0, rung.psnr)).unzip();
     figure
         .trace(
-            Scatter::new(rates, scores).name("chosen rungs").mode(Mode::MARKERS).marker(
+            Scatter::new(rates, scores).name("rungs, shot by shot").mode(Mode::MARKERS).marker(
                 Marker::default()
                     .symbol(Symbol::CircleOpen)
                     .size(15.0)
