@@ -172,7 +172,7 @@ pub(crate) async fn follow(house: &House, run: &str, say: impl Fn(&str)) -> Resu
                 } else {
                     String::new()
                 };
-                let line = format!("  {:<11} {} ({} tasks{again})", step.name, step.state, step.tasks.total);
+                let line = format!("  {:<13} {} ({} tasks{again})", step.name, step.state, step.tasks.total);
                 bar.suspend(|| say(&line));
             }
         }
