@@ -1,4 +1,8 @@
-//! `vmaf`: libvmaf's command line over this crate, for programs that call it by path.
+//! `vmaf` as a program of its own: libvmaf's command line over this crate, for whatever calls it by path.
+//!
+//! ```console
+//! $ cargo build --release -p backlot-vmaf --example vmaf && target/release/examples/vmaf --help
+//! ```
 
 use std::process::ExitCode;
 
