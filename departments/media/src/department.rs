@@ -1,13 +1,17 @@
 //! The department media, as the house sees it.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backlot_department::{Access, Check, Department, Door, Finding, House, Install, Kind, Need, Page};
+use backlot_department::{
+    Access, Check, CommandContext, CommandError, Department, Door, Finding, House, Install, Kind, Need, Page,
+};
 use backlot_web::console::Icon;
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::commands;
 use crate::ffmpeg::FfmpegSearch;
 use crate::kinds::{self, Tools};
 use crate::titles;
@@ -89,6 +93,19 @@ impl Department for Media {
                 }
             }
         })
+    }
+
+    fn commands(&self) -> Vec<clap::Command> {
+        commands::all()
+    }
+
+    async fn run_command(
+        &self,
+        name: &str,
+        matches: &clap::ArgMatches,
+        _context: &CommandContext,
+    ) -> Result<ExitCode, CommandError> {
+        commands::run(name, matches).await
     }
 
     fn checks(&self) -> Vec<Check> {
