@@ -145,7 +145,8 @@ async fn on_grid(
         for &request in setting {
             let file = work.join("trial.mp4");
             let encoded = encode(ffmpeg, source, request, &file, |_| ()).await?;
-            let measured = measure(ffmpeg, source, request.shot, std::slice::from_ref(&encoded.path)).await?;
+            let measured =
+                measure(ffmpeg, source, request.shot, std::slice::from_ref(&encoded.path), &[]).await?;
             let psnr = measured[0].scores.clip("psnr_avg").ok_or("there is no PSNR")?;
             scores.push(ShotScore { frames: encoded.frames, bytes: encoded.bytes, psnr });
             std::fs::remove_file(file)?;

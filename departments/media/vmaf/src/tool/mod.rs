@@ -17,7 +17,7 @@ use backlot_frames::{Format, Frame};
 
 use self::args::{ModelSource, Settings, Wanted};
 use self::input::{Input, Pool, deepened};
-pub use self::models::{FOLDERS_VARIABLE, find_model, read_model};
+pub use self::models::{FOLDERS_VARIABLE, find_model, find_model_beside, read_model};
 use crate::scorer;
 use crate::{Error, Isa, Model, Report, Scorer, Style};
 

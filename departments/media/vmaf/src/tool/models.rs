@@ -41,6 +41,14 @@ pub fn read_model(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// [`Error::NoModel`] with the places looked at; those of [`read_model`].
 pub fn find_model(version: &str) -> Result<String, Error> {
+    find_model_beside(version, &[])
+}
+
+/// As [`find_model`], in these ffmpeg programs before any other.
+///
+/// # Errors
+/// As [`find_model`].
+pub fn find_model_beside(version: &str, own: &[PathBuf]) -> Result<String, Error> {
     let is_name =
         !version.is_empty() && version.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
     let folders = if is_name { folders() } else { Vec::new() };
@@ -61,7 +69,7 @@ pub fn find_model(version: &str) -> Result<String, Error> {
     {
         return into_text(text);
     }
-    for program in programs() {
+    for program in own.iter().cloned().chain(programs()) {
         if let Some(text) = in_program(&program, known) {
             if let Some(path) = &cached {
                 // The cache only saves time; the digest is checked when it is read.
