@@ -12,7 +12,7 @@ use backlot_benches::house::AnyError;
 use backlot_media::encode::{Codec, EncodeRequest, encode};
 use backlot_media::ffmpeg::Ffmpeg;
 use backlot_media::measure::measure;
-use backlot_media::plan::{RateQuality, ShotScore, Size, bd_rate, title_point, upper_hull};
+use backlot_media::plan::{RateQuality, ShotScore, Size, bd_rate, saving, title_point, upper_hull};
 use backlot_media::probe::{ProbeOptions, probe};
 use backlot_media::source::Source;
 use clap::Parser;
@@ -77,7 +77,7 @@ async fn run(arguments: &Arguments) -> Result<(), AnyError> {
     let source = Source { path: &clip, probe: &probed };
     let shots: Vec<_> = serde_json::from_value(report["report"]["shots"].clone())?;
     let mut naive = 0;
-    println!("\n{:<10} {:>6} {:>6} {:>9}", "encoder", "rungs", "grid", "BD-rate");
+    println!("\n{:<10} {:>6} {:>6} {:>10} {:>10}", "encoder", "rungs", "grid", "BD-rate", "at rungs");
     for (codec, low, step, high) in GRID {
         let own: Vec<&Value> = list(&title["points"])?.iter().filter(|point| is_of(point, codec)).collect();
         let mut sizes: Vec<Size> = own
