@@ -31,6 +31,7 @@ fn main() -> ExitCode {
     }
     println!("{:>10}", "order");
     let (mut equal, mut total, mut wrong, mut failures) = (0, 0, 0, Vec::new());
+    let mut farthest = 0.0_f64;
     for clip in &chosen {
         print!("{:38}", clip.name);
         let mut in_order = 0;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             match judge.compare(&files, clip, check) {
                 Ok(None) => print!("{:>16}", "-"),
                 Ok(Some(outcome)) => {
+                    farthest = farthest.max(outcome.farthest);
                     equal += outcome.equal;
                     total += outcome.total;
                     wrong += outcome.wrong.len();
@@ -70,7 +72,7 @@ fn main() -> ExitCode {
         println!("{:>10}", format!("{in_order}/{run}"));
     }
     println!(
-        "\n{} clips, {total} numbers: {equal} equal as text, {} within tolerance, {wrong} wrong",
+        "\n{} clips, {total} numbers: {equal} equal as text, {} within tolerance (farthest {farthest:.6}), {wrong} wrong",
         chosen.len(),
         total - equal - wrong
     );

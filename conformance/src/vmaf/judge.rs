@@ -32,7 +32,7 @@ pub struct Check {
 pub enum Tolerance {
     /// The same digits.
     Exact,
-    /// The same digits for names that begin so; others as near as given.
+    /// The same digits for names that begin so; others as near as given, as a share of numbers beyond one.
     Near(f64, &'static [&'static str]),
 }
 
@@ -74,6 +74,50 @@ pub fn checks() -> Vec<Check> {
             Tolerance::Exact,
         ),
         Check {
+            min_side: 216,
+            ..check(
+                "cambi",
+                &["vmaf_v0.6.1"],
+                &[
+                    "cambi",
+                    "cambi=cambi_max_val=17:cambi_vis_lum_threshold=0.06:cambi_high_res_speedup=1080",
+                    "cambi=full_ref=true:window_size=31:max_log_contrast=3",
+                    "cambi=cambi_eotf=pq:cambi_topk=0.3",
+                ],
+                Tolerance::Exact,
+            )
+        },
+        Check {
+            chroma: true,
+            min_side: 320,
+            ..check(
+                "v1 models",
+                &[
+                    "vmaf_v1.0.16_3d0h",
+                    "vmaf_v1.0.16_1d5h_2160:name=near_uhd",
+                    "vmaf_v1.0.16_hfr_3d0h:name=hfr",
+                    "vmaf_v1.0.16_hfr_1d5h_2160:name=near_uhd_hfr",
+                ],
+                &[],
+                Tolerance::Near(1e-4, &["cambi", "integer_", "VMAF_integer"]),
+            )
+        },
+        Check {
+            chroma: true,
+            min_side: 640,
+            ..check(
+                "v1 prescaled",
+                &[
+                    "vmaf_v1.0.16_5d0h",
+                    "vmaf_v1.0.16_3d0h_2160:name=uhd",
+                    "vmaf_v1.0.16_hfr_5d0h:name=far_hfr",
+                    "vmaf_v1.0.16_hfr_3d0h_2160:name=uhd_hfr",
+                ],
+                &[],
+                Tolerance::Near(1e-4, &["cambi", "integer_", "VMAF_integer"]),
+            )
+        },
+        Check {
             chroma: true,
             ..check("psnr", &["vmaf_v0.6.1"], &["psnr=enable_apsnr=true:enable_mse=true"], Tolerance::Exact)
         },
@@ -102,6 +146,8 @@ pub struct Outcome {
     pub same_order: bool,
     /// Numbers that are too far off, told.
     pub wrong: Vec<String>,
+    /// The farthest that a number within tolerance is from the judge's.
+    pub farthest: f64,
 }
 
 /// libvmaf inside ffmpeg.
@@ -234,7 +280,9 @@ impl Judge {
             let got = by_place.get(place).copied();
             if got == Some(text) {
                 outcome.equal += 1;
-            } else if !is_near(check.tolerance, place, text, got) {
+            } else if let Some(distance) = near(check.tolerance, place, text, got) {
+                outcome.farthest = outcome.farthest.max(distance);
+            } else {
                 let got = got.map_or("nothing", String::as_str);
                 outcome.wrong.push(format!("{} {} is {got}, libvmaf has {text}", place.0, place.1));
             }
@@ -319,16 +367,16 @@ fn numbers(report: &str) -> Vec<(Place, String)> {
     found
 }
 
-fn is_near(tolerance: Tolerance, place: &Place, text: &str, got: Option<&String>) -> bool {
-    let Tolerance::Near(distance, exact) = tolerance else { return false };
+/// How far a number is from the judge's, where that is within tolerance.
+fn near(tolerance: Tolerance, place: &Place, text: &str, got: Option<&String>) -> Option<f64> {
+    let Tolerance::Near(most, exact) = tolerance else { return None };
     let name = place.0.strip_prefix("pooled ").unwrap_or(&place.1);
     if exact.iter().any(|start| name.starts_with(start)) {
-        return false;
+        return None;
     }
-    let (Ok(theirs), Some(Ok(ours))) = (text.parse::<f64>(), got.map(|text| text.parse::<f64>())) else {
-        return false;
-    };
-    (theirs - ours).abs() <= distance
+    let (theirs, ours): (f64, f64) = (text.parse().ok()?, got?.parse().ok()?);
+    let distance = (theirs - ours).abs();
+    (distance <= most * theirs.abs().max(1.0)).then_some(distance)
 }
 
 fn depth(layout: &str) -> u32 {
@@ -373,13 +421,13 @@ mod tests {
 
     #[test]
     fn tolerance_is_for_those_that_have_it() {
-        let near = Tolerance::Near(1e-4, &["integer_"]);
+        let tolerance = Tolerance::Near(1e-4, &["integer_"]);
         let place = |owner: &str, name: &str| (owner.to_owned(), name.to_owned());
         let got = "1.00005".to_owned();
-        assert!(is_near(near, &place("frame 1", "vmaf"), "1.0", Some(&got)));
-        assert!(!is_near(near, &place("frame 1", "integer_adm2"), "1.0", Some(&got)));
-        assert!(!is_near(near, &place("pooled integer_adm2", "mean"), "1.0", Some(&got)));
-        assert!(!is_near(Tolerance::Exact, &place("frame 1", "vmaf"), "1.0", Some(&got)));
-        assert!(!is_near(near, &place("frame 1", "vmaf"), "1.0", None));
+        assert!(near(tolerance, &place("frame 1", "vmaf"), "1.0", Some(&got)).is_some());
+        assert!(near(tolerance, &place("frame 1", "integer_adm2"), "1.0", Some(&got)).is_none());
+        assert!(near(tolerance, &place("pooled integer_adm2", "mean"), "1.0", Some(&got)).is_none());
+        assert!(near(Tolerance::Exact, &place("frame 1", "vmaf"), "1.0", Some(&got)).is_none());
+        assert!(near(tolerance, &place("frame 1", "vmaf"), "1.0", None).is_none());
     }
 }

@@ -6,9 +6,11 @@
 //! happens there. Extractors of the same kind that differ in options share their filtering.
 
 pub(crate) mod adm;
+pub(crate) mod cambi;
 pub(crate) mod motion;
 pub(crate) mod psnr;
 pub(crate) mod spec;
+pub(crate) mod speed;
 pub(crate) mod vif;
 
 use std::sync::Arc;
@@ -16,9 +18,11 @@ use std::sync::Arc;
 use backlot_frames::{Format, Frame};
 
 use self::adm::{Adm, AdmOptions};
+use self::cambi::{Cambi, CambiOptions};
 use self::motion::{Motion, MotionOptions};
 use self::psnr::PsnrOptions;
 use self::spec::{ExtractorKind, Feature};
+use self::speed::SpeedOptions;
 use self::vif::Vif;
 use crate::{Error, Isa};
 
@@ -39,6 +43,8 @@ pub(crate) enum Checked {
     Adm(AdmOptions),
     Vif { gain_limit: f64, skip_scale0: bool },
     Psnr(PsnrOptions),
+    Cambi(CambiOptions),
+    SpeedChroma(SpeedOptions),
 }
 
 impl Checked {
@@ -67,6 +73,8 @@ impl Checked {
                 }
             }
             ExtractorKind::Psnr => Self::Psnr(PsnrOptions::new(values)),
+            ExtractorKind::SpeedChroma => Self::SpeedChroma(SpeedOptions::new(values, format)?),
+            ExtractorKind::Cambi => Self::Cambi(CambiOptions::new(values, format)?),
         })
     }
 
@@ -86,11 +94,19 @@ pub(crate) struct Extractors {
     motion: Motion,
     adm: Adm,
     vif: Vif,
+    cambi: Cambi,
 }
 
 impl Extractors {
     pub(crate) fn new(isa: Isa, features: Arc<[Checked]>) -> Self {
-        Self { isa, features, motion: Motion::default(), adm: Adm::default(), vif: Vif::default() }
+        Self {
+            isa,
+            features,
+            motion: Motion::default(),
+            adm: Adm::default(),
+            vif: Vif::default(),
+            cambi: Cambi::default(),
+        }
     }
 
     /// Raw numbers of one pair; `is_sampled` says whether subsampling keeps it.
@@ -130,6 +146,17 @@ impl Extractors {
                     raw.extend(
                         planes.map(|plane| psnr::squared_error(self.isa, reference, distorted, plane)),
                     );
+                }
+                Checked::Cambi(options) => {
+                    let (banding, source) = self.cambi.scores(self.isa, options, reference, distorted);
+                    raw.push(banding.min(options.max));
+                    if let Some(source) = source {
+                        raw.extend([source.min(options.max), (banding - source).max(0.0).min(options.max)]);
+                    }
+                }
+                Checked::SpeedChroma(options) => {
+                    let scores = speed::scores(options, reference, distorted);
+                    raw.extend(scores.map(|score| score.min(options.max)));
                 }
                 Checked::Adm(_) | Checked::Vif { .. } => {}
             }
@@ -250,6 +277,21 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
         Checked::Vif { .. } => {
             for scale in 0..4 {
                 finished.during.push(column(&format!("VMAF_integer_feature_vif_scale{scale}_score"), scale));
+            }
+        }
+        Checked::Cambi(options) => {
+            finished.during.push(column("Cambi_feature_cambi_score", 0));
+            if options.full_reference {
+                for (index, name) in [(1, "cambi_source"), (2, "cambi_full_reference")] {
+                    finished.during.push(Scores { name: name.to_owned(), ..column(name, index) });
+                }
+            }
+        }
+        Checked::SpeedChroma(_) => {
+            for (index, plane) in ["u", "v", "uv"].into_iter().enumerate() {
+                finished
+                    .during
+                    .push(column(&format!("Speed_chroma_feature_speed_chroma_{plane}_score"), index));
             }
         }
         Checked::Psnr(options) => {

@@ -11,6 +11,7 @@ pub(crate) enum Kind {
     Flag(bool),
     Integer { default: i64, least: i64, most: i64 },
     Number { default: f64, least: f64, most: f64 },
+    Text(&'static str),
 }
 
 /// One option.
@@ -39,6 +40,8 @@ pub(crate) enum ExtractorKind {
     Adm,
     Vif,
     Psnr,
+    Cambi,
+    SpeedChroma,
 }
 
 const fn flag(name: &'static str, alias: &'static str, default: bool) -> OptionSpec {
@@ -51,6 +54,10 @@ const fn number(name: &'static str, alias: &'static str, default: f64, least: f6
 
 const fn integer(name: &'static str, alias: &'static str, default: i64, least: i64, most: i64) -> OptionSpec {
     OptionSpec { name, alias, kind: Kind::Integer { default, least, most } }
+}
+
+const fn text(name: &'static str, alias: &'static str, default: &'static str) -> OptionSpec {
+    OptionSpec { name, alias, kind: Kind::Text(default) }
 }
 
 /// All feature extractors.
@@ -125,6 +132,47 @@ pub(crate) const SPECS: &[Spec] = &[
         ],
         scores: &["psnr_y", "psnr_cb", "psnr_cr"],
     },
+    Spec {
+        name: "cambi",
+        extractor: ExtractorKind::Cambi,
+        options: &[
+            number("cambi_max_val", "cmxv", 1000.0, 0.0, 1000.0),
+            integer("enc_width", "encw", 0, 180, 7680),
+            integer("enc_height", "ench", 0, 150, 7680),
+            integer("enc_bitdepth", "encbd", 0, 6, 16),
+            integer("src_width", "srcw", 0, 320, 7680),
+            integer("src_height", "srch", 0, 200, 4320),
+            integer("window_size", "ws", 65, 15, 127),
+            number("topk", "topk", 0.6, 0.0001, 1.0),
+            number("cambi_topk", "ctpk", 0.6, 0.0001, 1.0),
+            number("tvi_threshold", "tvit", 0.019, 0.0001, 1.0),
+            number("cambi_vis_lum_threshold", "vlt", 0.0, 0.0, 300.0),
+            integer("max_log_contrast", "mlc", 2, 0, 5),
+            flag("full_ref", "", false),
+            text("eotf", "eotf", "bt1886"),
+            text("cambi_eotf", "ceot", "bt1886"),
+            integer("cambi_high_res_speedup", "hrs", 0, 0, 2160),
+        ],
+        scores: &["Cambi_feature_cambi_score"],
+    },
+    Spec {
+        name: "speed_chroma",
+        extractor: ExtractorKind::SpeedChroma,
+        options: &[
+            number("speed_kernelscale", "ks", 1.0, 0.1, 4.0),
+            number("speed_prescale", "ps", 1.0, 0.1, 4.0),
+            text("speed_prescale_method", "psm", "nearest"),
+            number("speed_sigma_nn", "snn", 0.29, 0.1, 2.0),
+            number("speed_nn_floor", "nnf", 0.0, 0.0, 1.0),
+            number("speed_max_val", "mxv", 1000.0, 0.0, 1000.0),
+            integer("speed_weight_var_mode", "wvm", 0, 0, 6),
+        ],
+        scores: &[
+            "Speed_chroma_feature_speed_chroma_u_score",
+            "Speed_chroma_feature_speed_chroma_v_score",
+            "Speed_chroma_feature_speed_chroma_uv_score",
+        ],
+    },
 ];
 
 /// The values of an extractor's options, in the order of its specification.
@@ -140,6 +188,7 @@ enum Value {
     Flag(bool),
     Integer(i64),
     Number(f64),
+    Text(String),
 }
 
 impl Values {
@@ -158,6 +207,10 @@ impl Values {
 
     pub(crate) fn number(&self, name: &str) -> f64 {
         if let Value::Number(value) = self.get(name) { *value } else { 0.0 }
+    }
+
+    pub(crate) fn text(&self, name: &str) -> &str {
+        if let Value::Text(value) = self.get(name) { value } else { "" }
     }
 }
 
@@ -257,6 +310,7 @@ impl Feature {
                 Value::Flag(_) => continue,
                 Value::Integer(value) => value.to_string(),
                 Value::Number(value) => general(*value),
+                Value::Text(value) => value.clone(),
             };
             name.push('_');
             name.push_str(&value);
@@ -276,6 +330,7 @@ impl Kind {
             Self::Flag(default) => Value::Flag(default),
             Self::Integer { default, .. } => Value::Integer(default),
             Self::Number { default, .. } => Value::Number(default),
+            Self::Text(default) => Value::Text(default.to_owned()),
         }
     }
 
@@ -298,6 +353,7 @@ impl Kind {
                 let value: f64 = text.parse().ok()?;
                 (value >= least && value <= most).then_some(Value::Number(value))
             }
+            Self::Text(_) => Some(Value::Text(text.to_owned())),
         }
     }
 
@@ -307,6 +363,7 @@ impl Kind {
             Self::Integer { least, most, .. } => format!("an integer from {least} to {most}"),
             Self::Number { least, most, .. } if most == f64::MAX => format!("a number from {least}"),
             Self::Number { least, most, .. } => format!("a number from {least} to {most}"),
+            Self::Text(_) => "text".to_owned(),
         }
     }
 }
