@@ -20,7 +20,24 @@
 //! # Ok::<(), backlot_spectator::line::LineError>(())
 //! ```
 
+mod admin;
+mod agent;
+mod args;
+pub mod common_tags;
 pub mod line;
+mod listen;
 mod number;
+pub mod payload;
+mod proc_net;
+mod publish;
 pub mod registry;
+mod self_metrics;
 pub mod statsd;
+mod systemd;
+
+pub use agent::{
+    Addresses, Agent, AgentConfig, AgentError, AgentHandle, Flushed, PORT, Reach, SOCKET_PATH, STATSD_PORT,
+    Status,
+};
+pub use args::AgentArgs;
+pub use publish::{Batch, Compression, HttpPublisher, HttpTarget, Outcome, Publisher};
