@@ -4,6 +4,7 @@
 //! then compared, hashed and cloned for every interval, so it is one allocation which its clones share. NUL cannot occur
 //! inside a part, because ids are cleaned as they are made.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,16 +28,20 @@ impl Id {
 
     /// An id from bytes that need not be clean, nor UTF-8.
     pub fn from_bytes<'a>(name: &[u8], tags: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Id {
-        let mut sorted: Vec<(String, String)> = Vec::new();
-        for (key, value) in tags {
-            let (key, value) = (clean(key), clean(value));
-            match sorted.binary_search_by(|(known, _)| known.as_str().cmp(&key)) {
-                Ok(at) => sorted[at].1 = value,
-                Err(at) => sorted.insert(at, (key, value)),
+        let tags: Vec<(Cow<'a, str>, Cow<'a, str>)> =
+            tags.into_iter().map(|(key, value)| (clean(key), clean(value))).collect();
+        let name = clean(name);
+        let mut order: Vec<usize> = (0..tags.len()).collect();
+        // Stable: of equal keys the last comes last.
+        order.sort_by(|a, b| tags[*a].0.cmp(&tags[*b].0));
+        let length = tags.iter().map(|(key, value)| key.len() + value.len() + 2).sum::<usize>();
+        let mut text = String::with_capacity(name.len() + length);
+        text.push_str(&name);
+        for (place, at) in order.iter().enumerate() {
+            let (key, value) = &tags[*at];
+            if order.get(place + 1).is_some_and(|next| tags[*next].0 == *key) {
+                continue;
             }
-        }
-        let mut text = clean(name);
-        for (key, value) in &sorted {
             text.push(SEPARATOR);
             text.push_str(key);
             text.push(SEPARATOR);
@@ -115,8 +120,11 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
-fn clean(part: &[u8]) -> String {
-    part.iter().map(|&byte| if is_valid(byte) { char::from(byte) } else { '_' }).collect()
+fn clean(part: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(part) {
+        Ok(text) if part.iter().all(|byte| is_valid(*byte)) => Cow::Borrowed(text),
+        _ => part.iter().map(|byte| if is_valid(*byte) { char::from(*byte) } else { '_' }).collect(),
+    }
 }
 
 /// Whether Atlas stores this character as it is.

@@ -35,6 +35,8 @@ pub enum Statistic {
     PercentileTimer(u16),
     /// How many amounts fell into this bucket.
     PercentileSummary(u16),
+    /// This register of a sketch that counts distinct values.
+    Distinct(u8),
 }
 
 impl Statistic {
@@ -54,21 +56,22 @@ impl Statistic {
             Statistic::Max => Some("max"),
             Statistic::Gauge => Some("gauge"),
             Statistic::PercentileTimer(_) | Statistic::PercentileSummary(_) => Some("percentile"),
+            Statistic::Distinct(_) => Some("distinct"),
         }
     }
 
-    /// The bucket as a tag: `T0091`.
-    fn bucket(self) -> Option<TagValue<'static>> {
+    /// The tag that tells the parts of a meter apart: `percentile=T0091`, `distinct=R3F`.
+    fn part(self) -> Option<(&'static str, TagValue<'static>)> {
         match self {
-            Statistic::PercentileTimer(index) => Some(TagValue::bucket(b'T', index)),
-            Statistic::PercentileSummary(index) => Some(TagValue::bucket(b'D', index)),
+            Statistic::PercentileTimer(index) => Some(("percentile", TagValue::bucket(b'T', index))),
+            Statistic::PercentileSummary(index) => Some(("percentile", TagValue::bucket(b'D', index))),
+            Statistic::Distinct(index) => Some(("distinct", TagValue::register(index))),
             _ => None,
         }
     }
 }
 
 const STATISTIC: &str = "statistic";
-const PERCENTILE: &str = "percentile";
 
 /// The statistics whose values are added; all others are maxima.
 const ADDED: [&str; 5] = ["count", "totalAmount", "totalTime", "totalOfSquares", "percentile"];
@@ -93,9 +96,8 @@ impl Measurement {
 
     /// The tags of the id with those of the statistic, in the order of their keys, without the name.
     pub fn tags(&self) -> FinalTags<'_> {
-        let bucket = self.statistic.bucket().map(|bucket| (PERCENTILE, bucket));
         let statistic = self.statistic.as_str().map(|statistic| (STATISTIC, TagValue::Text(statistic)));
-        FinalTags { own: self.id.tags().peekable(), added: [bucket, statistic] }
+        FinalTags { own: self.id.tags().peekable(), added: [self.statistic.part(), statistic] }
     }
 }
 
@@ -139,19 +141,24 @@ impl<'a> Iterator for FinalTags<'a> {
     }
 }
 
-/// The value of a tag: text of the id or the statistic, or the name of a bucket.
+/// The value of a tag: text of the id or the statistic, or the name of a bucket or register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TagValue<'a> {
     /// As it is.
     Text(&'a str),
     /// A letter and four hexadecimal digits, in ASCII.
     Bucket([u8; 5]),
+    /// A letter and two hexadecimal digits, in ASCII.
+    Register([u8; 3]),
 }
 
 impl TagValue<'_> {
     fn bucket(letter: u8, index: u16) -> TagValue<'static> {
-        let digit = |shift: u16| b"0123456789ABCDEF"[usize::from(index >> shift & 0xF)];
-        TagValue::Bucket([letter, digit(12), digit(8), digit(4), digit(0)])
+        TagValue::Bucket([letter, digit(index >> 12), digit(index >> 8), digit(index >> 4), digit(index)])
+    }
+
+    fn register(index: u8) -> TagValue<'static> {
+        TagValue::Register([b'R', digit(u16::from(index) >> 4), digit(index.into())])
     }
 
     /// The value as text.
@@ -159,8 +166,14 @@ impl TagValue<'_> {
         match self {
             TagValue::Text(text) => text,
             TagValue::Bucket(ascii) => std::str::from_utf8(ascii).unwrap_or_default(),
+            TagValue::Register(ascii) => std::str::from_utf8(ascii).unwrap_or_default(),
         }
     }
+}
+
+/// The hexadecimal digit of the low four bits.
+fn digit(value: u16) -> u8 {
+    b"0123456789ABCDEF"[usize::from(value & 0xF)]
 }
 
 #[cfg(test)]
@@ -180,6 +193,10 @@ mod tests {
         assert_eq!(
             shown(id(), Statistic::PercentileTimer(0xAB)),
             ("n,a=2,percentile=T00AB,statistic=percentile,z=1 1.5".to_owned(), Op::Add)
+        );
+        assert_eq!(
+            shown(id(), Statistic::Distinct(0x3F)),
+            ("n,a=2,distinct=R3F,statistic=distinct,z=1 1.5".to_owned(), Op::Max)
         );
         let named = id().with("statistic", "duration");
         assert_eq!(Statistic::Count.unless_named_by(&named), Statistic::Own);

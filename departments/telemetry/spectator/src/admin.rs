@@ -129,10 +129,11 @@ async fn set_common_tags(State(shared): State<Arc<Shared>>, body: Bytes) -> Resp
     Json(json!({ "message": "common tags updated" })).into_response()
 }
 
-/// Names in the answer, as spectatord has them; it does not list sampled counters.
-const LISTS: [(&str, Listed); 9] = [
+/// Names in the answer, as spectatord has them; it does not list sampled counters and sketches.
+const LISTS: [(&str, Listed); 10] = [
     ("age_gauges", Listed::AgeGauges),
     ("counters", Listed::Counters),
+    ("distinct_count_sketches", Listed::Sketches),
     ("dist_summaries", Listed::DistributionSummaries),
     ("gauges", Listed::Gauges),
     ("max_gauges", Listed::MaxGauges),

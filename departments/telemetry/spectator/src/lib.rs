@@ -32,6 +32,7 @@ mod proc_net;
 mod publish;
 pub mod registry;
 mod self_metrics;
+mod sketch;
 pub mod statsd;
 mod systemd;
 

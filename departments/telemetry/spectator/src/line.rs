@@ -17,8 +17,10 @@
 //! it is taken apart oddly or sent on, and the aggregator refuses it later, where no one sees which line it came from.
 
 use backlot_meters::Id;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
-use crate::number;
+use crate::{number, sketch};
 
 /// The longest name and tags of a line, in bytes. The most that an aggregator takes is a name of 255 and twenty tags of 60 and
 /// 120 characters: 3895 with their separators.
@@ -38,6 +40,8 @@ pub enum Kind {
     DistributionSummary,
     /// `D`, the size of something, with percentiles.
     PercentileDistributionSummary,
+    /// `S` with a value in base64, `s` with its hash: how many distinct values there were.
+    DistinctCountSketch,
     /// `g`, the last value.
     Gauge,
     /// `m`, the greatest value.
@@ -60,6 +64,7 @@ impl Kind {
             b'C' => Kind::MonotonicCounter,
             b'd' => Kind::DistributionSummary,
             b'D' => Kind::PercentileDistributionSummary,
+            b's' | b'S' => Kind::DistinctCountSketch,
             b'g' => Kind::Gauge,
             b'm' => Kind::MaxGauge,
             b't' => Kind::Timer,
@@ -74,10 +79,12 @@ impl Kind {
 /// The value of a line.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value {
-    /// Of all kinds but one.
+    /// Of all other kinds.
     Float(f64),
     /// Of [`Kind::MonotonicCounterUint`].
     Unsigned(u64),
+    /// Of [`Kind::DistinctCountSketch`]: the xxHash64 of a value.
+    Hash(u64),
 }
 
 /// Whether anything but white space follows the number.
@@ -117,6 +124,9 @@ pub enum LineError {
     /// There is no number after the last colon.
     #[error("Unable to parse value for measurement")]
     NoNumber,
+    /// The value to be told from others is not written in base64.
+    #[error("The value of a distinct count sketch is not base64")]
+    NotBase64,
 }
 
 /// A line, cut into its parts.
@@ -165,8 +175,10 @@ impl<'a> Line<'a> {
             return Err(LineError::IdTooLong);
         }
         let (value, length) = match kind {
-            Kind::MonotonicCounterUint => {
-                number::unsigned(text).map(|(value, length)| (Value::Unsigned(value), length))
+            Kind::MonotonicCounterUint => unsigned(text, Value::Unsigned),
+            Kind::DistinctCountSketch if letter == b's' => unsigned(text, Value::Hash),
+            Kind::DistinctCountSketch => {
+                return Ok(Line { kind, extra, raw_id, value: hashed(text)?, rest: Rest::Clean });
             }
             _ => number::float(text).map(|(value, length)| (Value::Float(value), length)),
         }
@@ -206,6 +218,22 @@ pub fn parse_id(text: &[u8]) -> Result<Id, LineError> {
     Ok(Id::from_bytes(name, tags))
 }
 
+fn unsigned(text: &[u8], value: fn(u64) -> Value) -> Option<(Value, usize)> {
+    number::unsigned(text).map(|(number, length)| (value(number), length))
+}
+
+/// The hash of a value in base64. Nothing at all is the empty value.
+fn hashed(text: &[u8]) -> Result<Value, LineError> {
+    // Values are names and addresses; a longer one takes memory for a moment.
+    let mut short = [0; 192];
+    let text = text.trim_ascii();
+    let decoded = match STANDARD.decode_slice(text, &mut short) {
+        Ok(length) => sketch::hash(&short[..length]),
+        Err(_) => sketch::hash(&STANDARD.decode(text).map_err(|_| LineError::NotBase64)?),
+    };
+    Ok(Value::Hash(decoded))
+}
+
 /// What is missing from an id that no colon ends.
 fn unended(id: &[u8]) -> LineError {
     if id.contains(&b',') && !id.starts_with(b",") { LineError::NoTagValue } else { LineError::NoName }
@@ -242,6 +270,9 @@ mod tests {
             ("C:n:42.5", K::MonotonicCounter, None, "n", Float(42.5)),
             ("U:n:7", K::MonotonicCounterUint, None, "n", Unsigned(7)),
             ("m:n:3", K::MaxGauge, None, "n", Float(3.0)),
+            ("s:n:7", K::DistinctCountSketch, None, "n", Value::Hash(7)),
+            ("S:n:YQ==\r", K::DistinctCountSketch, None, "n", Value::Hash(0xD24E_C4F1_A98C_6E5B)),
+            ("S:n:", K::DistinctCountSketch, None, "n", Value::Hash(0xEF46_DB37_51D8_E999)),
             ("X,1543160297100:n:12", K::MonotonicSampled, Some(1_543_160_297_100), "n", Float(12.0)),
         ];
         for (line, kind, extra, id, value) in table {
@@ -281,6 +312,9 @@ mod tests {
             ("c:n: ", E::NoNumber),
             ("c:n:-", E::NoNumber),
             ("U:n:.5", E::NoNumber),
+            ("s:n:x", E::NoNumber),
+            ("S:n:YQ", E::NotBase64),
+            ("S:n:Y Q=", E::NotBase64),
         ];
         for (line, error) in table {
             assert_eq!(read(line), Err(error), "{line}");
@@ -318,7 +352,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_like_those_of_lines_are_survived(line in "[cCdDgmtTUXAz](,-?[0-9]{0,20})?[:,=a-z0-9.\\-]{0,40}") {
+        fn bytes_like_those_of_lines_are_survived(line in "[cCdDgmtTUXAsSz](,-?[0-9]{0,20})?[:,=a-z0-9.\\-]{0,40}") {
             if let Ok((_, _, id, _, _)) = read(&line) {
                 prop_assert!(!id.is_empty() && !id.contains(':'));
             }

@@ -25,7 +25,9 @@ pub(crate) use family::Flushing;
 
 use budget::{Budget, Fold};
 use family::{Cursor, Family};
-use state::{Age, Counter, Gauge, MaxGauge, Monotonic, MonotonicUint, Sampled, State, Summary, Timer};
+use state::{
+    Age, Counter, Gauge, MaxGauge, Monotonic, MonotonicUint, Sampled, Sketch, State, Summary, Timer,
+};
 
 use crate::line::{Kind, Line, LineError, Rest, Value};
 use crate::statsd::{StatsdError, StatsdKind, StatsdLine};
@@ -99,6 +101,8 @@ pub enum Listed {
     MonotonicCountersUint,
     /// `X`
     MonotonicSampled,
+    /// `S` and `s`
+    Sketches,
     /// `t` and `T`
     Timers,
 }
@@ -126,6 +130,7 @@ pub struct Registry {
     gauges: Family<Gauge>,
     max_gauges: Family<MaxGauge>,
     ages: Family<Age>,
+    sketches: Family<Sketch>,
     /// The id of a DogStatsD line as one piece.
     scratch: Vec<u8>,
 }
@@ -145,6 +150,7 @@ impl Registry {
             gauges: Family::default(),
             max_gauges: Family::default(),
             ages: Family::default(),
+            sketches: Family::default(),
             scratch: Vec::new(),
         }
     }
@@ -195,7 +201,7 @@ impl Registry {
         self.tally.trailing += u64::from(line.rest == Rest::Ignored);
         let (float, unsigned) = match line.value {
             Value::Float(float) => (float, 0),
-            Value::Unsigned(unsigned) => (0.0, unsigned),
+            Value::Unsigned(unsigned) | Value::Hash(unsigned) => (0.0, unsigned),
         };
         let (budget, tally) = (&mut self.budget, &mut self.tally);
         let read = || line.id();
@@ -236,6 +242,10 @@ impl Registry {
             Kind::PercentileDistributionSummary => {
                 let found = self.summaries.find(line.raw_id, read, Fold::ByName, budget, tally, now)?;
                 record_in(found, tally, |summary| summary.record_percentile(float));
+            }
+            Kind::DistinctCountSketch => {
+                let found = self.sketches.find(line.raw_id, read, Fold::ByName, budget, tally, now)?;
+                record_in(found, tally, |sketch| sketch.record(unsigned));
             }
             Kind::Gauge => {
                 let found = self.gauges.find(line.raw_id, read, Fold::Drop, budget, tally, now)?;
@@ -339,6 +349,7 @@ impl Registry {
             6 => self.monotonic_uint.flush(cursor, limit, now, budget, expired, out),
             7 => self.sampled.flush(cursor, limit, now, budget, expired, out),
             8 => self.timers.flush(cursor, limit, now, budget, expired, out),
+            9 => self.sketches.flush(cursor, limit, now, budget, expired, out),
             _ => return Flushing::Finished,
         };
         if flushed == Flushing::Finished {
@@ -363,7 +374,8 @@ impl Registry {
             + self.summaries.len()
             + self.gauges.len()
             + self.max_gauges.len()
-            + self.ages.len();
+            + self.ages.len()
+            + self.sketches.len();
         let spellings = self.counters.spellings()
             + self.monotonic.spellings()
             + self.monotonic_uint.spellings()
@@ -372,7 +384,8 @@ impl Registry {
             + self.summaries.spellings()
             + self.gauges.spellings()
             + self.max_gauges.spellings()
-            + self.ages.spellings();
+            + self.ages.spellings()
+            + self.sketches.spellings();
         Size {
             meters,
             percentile_timers: self.timers.states().filter(|timer| timer.has_buckets()).count(),
@@ -383,7 +396,7 @@ impl Registry {
     }
 
     /// The meters of a kind and the value of each as it stands, for people: of a timer its total in nanoseconds, of a summary
-    /// its total, of a monotonic counter what was added since the last flush.
+    /// its total, of a monotonic counter what was added since the last flush, of a sketch its estimate.
     pub fn list(&self, kind: Listed, now: Moment) -> Vec<(Id, f64)> {
         match kind {
             Listed::AgeGauges => self.ages.list(now),
@@ -394,6 +407,7 @@ impl Registry {
             Listed::MonotonicCounters => self.monotonic.list(now),
             Listed::MonotonicCountersUint => self.monotonic_uint.list(now),
             Listed::MonotonicSampled => self.sampled.list(now),
+            Listed::Sketches => self.sketches.list(now),
             Listed::Timers => self.timers.list(now),
         }
     }

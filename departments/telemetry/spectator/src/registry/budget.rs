@@ -53,8 +53,8 @@ pub(crate) enum Fold {
 pub(crate) enum Admission {
     /// It does, and has been counted.
     Admitted,
-    /// It does not; its lines go to the meter of this id.
-    Folded(Id),
+    /// It does not; its lines go to the meter that stands for its name.
+    Folded,
     /// It does not, and its lines are lost.
     Dropped,
 }
@@ -104,16 +104,18 @@ impl Budget {
             return Admission::Admitted;
         }
         match fold {
-            Fold::ByName => Admission::Folded(Id::new(name).with(OVERFLOW.0, OVERFLOW.1)),
+            Fold::ByName => Admission::Folded,
             Fold::Drop => Admission::Dropped,
         }
     }
 
-    /// Asks for a new meter that stands for others.
-    pub(crate) fn admit_overflow(&mut self) -> bool {
-        let fits = self.overflowing < FOLDED_NAMES;
-        self.overflowing += usize::from(fits);
-        fits
+    /// Asks for a new meter that stands for all others of this name; gives its id.
+    pub(crate) fn admit_overflow(&mut self, name: &str) -> Option<Id> {
+        if self.overflowing == FOLDED_NAMES {
+            return None;
+        }
+        self.overflowing += 1;
+        Some(Id::new(name).with(OVERFLOW.0, OVERFLOW.1))
     }
 
     /// Gives back what a meter took.

@@ -36,6 +36,8 @@ pub(crate) struct Family<M> {
     /// Freed since the spellings were swept.
     freed: Vec<u32>,
     ids: HashMap<Id, u32>,
+    /// By name, the meters that stand for those over the limit.
+    overflows: HashMap<Box<str>, u32>,
     spellings: HashMap<Box<[u8]>, u32>,
     spelling_bytes: usize,
 }
@@ -47,6 +49,7 @@ impl<M> Default for Family<M> {
             free: Vec::new(),
             freed: Vec::new(),
             ids: HashMap::new(),
+            overflows: HashMap::new(),
             spellings: HashMap::new(),
             spelling_bytes: 0,
         }
@@ -124,21 +127,37 @@ impl<M: State> Family<M> {
             tally.dropped += 1;
             return Admitted::Nowhere;
         }
-        let overflow = match budget.admit(&id, fold) {
+        match budget.admit(&id, fold) {
             Admission::Admitted => return Admitted::Regular(self.insert(id, Account::Regular, budget, now)),
-            Admission::Folded(overflow) => overflow,
+            Admission::Folded => {}
             Admission::Dropped => {
                 tally.dropped += 1;
                 return Admitted::Nowhere;
             }
-        };
-        let known = self.ids.get(&overflow).copied();
-        if known.is_none() && !budget.admit_overflow() {
+        }
+        let is_live = |at: &u32| self.slots[*at as usize].is_some();
+        let known = self.overflows.get(id.name()).copied().filter(is_live);
+        let Some(at) = known.or_else(|| self.insert_overflow(id.name(), budget, now)) else {
             tally.dropped += 1;
             return Admitted::Nowhere;
-        }
+        };
         tally.folded += 1;
-        Admitted::Overflow(known.unwrap_or_else(|| self.insert(overflow, Account::Overflow, budget, now)))
+        Admitted::Overflow(at)
+    }
+
+    /// A new meter that stands for the others of its name, if there may be one. A client that sends such an id itself has
+    /// the same meter.
+    fn insert_overflow(&mut self, name: &str, budget: &mut Budget, now: Moment) -> Option<u32> {
+        let id = budget.admit_overflow(name)?;
+        let at = match self.ids.get(&id) {
+            Some(at) => {
+                budget.release(&id, Account::Overflow);
+                *at
+            }
+            None => self.insert(id, Account::Overflow, budget, now),
+        };
+        self.overflows.insert(name.into(), at);
+        Some(at)
     }
 
     fn insert(&mut self, id: Id, account: Account, budget: &Budget, now: Moment) -> u32 {
@@ -217,6 +236,7 @@ impl<M: State> Family<M> {
             *bytes -= if is_used { 0 } else { raw.len() };
             is_used
         });
+        self.overflows.retain(|_, at| slots[*at as usize].is_some());
         self.free.append(&mut self.freed);
         if self.ids.is_empty() {
             // What a flood of ids took is given back when it has passed.

@@ -9,6 +9,7 @@ use backlot_meters::{Id, Measurement, Statistic, buckets};
 
 use super::budget::Limits;
 use super::{Moment, Taken};
+use crate::sketch::Registers;
 
 /// A kind of meter.
 pub(crate) trait State {
@@ -457,6 +458,34 @@ impl State for Age {
 
     fn limit(limits: &Limits) -> usize {
         limits.age_gauges
+    }
+}
+
+/// `S` and `s`: the registers of an interval.
+#[derive(Debug)]
+pub(crate) struct Sketch(Registers);
+
+impl Sketch {
+    pub(crate) fn record(&mut self, hash: u64) -> Taken {
+        self.0.record(hash);
+        Taken::Recorded
+    }
+}
+
+impl State for Sketch {
+    fn new(_limits: &Limits) -> Self {
+        Self(Registers::EMPTY)
+    }
+
+    fn measure(&mut self, id: &Id, _now: Moment, out: &mut Vec<Measurement>) {
+        let registers = std::mem::replace(&mut self.0, Registers::EMPTY);
+        for (index, register) in registers.0.into_iter().enumerate().filter(|(_, register)| *register > 0) {
+            push(out, id, Statistic::Distinct(index as u8), f64::from(register));
+        }
+    }
+
+    fn peek(&self, _now: Moment) -> f64 {
+        self.0.estimate()
     }
 }
 

@@ -177,6 +177,16 @@ fn max_gauges_tell_the_greatest_and_begin_again() {
 }
 
 #[test]
+fn sketches_tell_their_registers() {
+    let r = &mut registry();
+    // "a" is d24ec4f1a98c6e5b: register 5b & 3f = 1b, no zero before the first one.
+    let lines = ["S:n:YQ==", "S:n:YQ==", "s:n:1", "s:n:2305843009213693953"];
+    let expected = ["n,distinct=R01,statistic=distinct 59", "n,distinct=R1B,statistic=distinct 1"];
+    assert_eq!(interval(r, 5, &lines), expected);
+    assert_eq!(interval(r, 10, &[]), NOTHING);
+}
+
+#[test]
 fn age_gauges_grow_forever() {
     let r = &mut registry();
     assert_eq!(interval(r, 5, &["A:n:0"]), ["n,statistic=gauge 1"]);
