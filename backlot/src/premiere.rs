@@ -249,15 +249,14 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
     }
     if let Some(title) = &report.title {
         for rung in &title.ladder {
-            let point = &rung.point;
             line(
                 "rung",
                 format!(
                     "{:<18} {:>8.0} kbit/s  PSNR {:.2} dB  SSIM {:.4}",
                     rung.name,
-                    point.rate / 1000.0,
-                    point.psnr,
-                    point.ssim
+                    rung.rate / 1000.0,
+                    rung.psnr,
+                    rung.ssim
                 ),
             );
         }
@@ -272,6 +271,15 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
                     ),
                 );
             }
+        }
+    }
+    for per_shot in report.title.iter().flat_map(|title| &title.per_shot) {
+        if let Some(bd_rate) = per_shot.bd_rate {
+            let encoder = per_shot.codec.encoder();
+            line(
+                "per shot",
+                format!("{encoder} {:+.1} % bits (BD-rate) against one CRF for all shots", bd_rate * 100.0),
+            );
         }
     }
     if status.tasks.cached > 0 {

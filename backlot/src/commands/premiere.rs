@@ -49,6 +49,11 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitC
     let address = listener.local_addr().map_err(up::broken)?;
     let house = session.require_house().await?;
     let tokens = Tokens::open(session.home()).map_err(|error| exit::failure(CommandError::FAILED, &error))?;
+    // As little because of another port: the premiere needs none of the departments' own sockets.
+    let serves = house.serve(&session.departments).await;
+    if let Err(error) = &serves {
+        session.say(format!("some doors stay closed: {error}"));
+    }
     let shell = up::shell(session, &house, tokens, address)?;
     let worker = super::worker::start(&house, &session.settings, None).await?;
     let note = up::Note::leave(session.home(), &up::url(address)).await?;
@@ -79,6 +84,9 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitC
     let _ = end.send(());
     let _ = serving.await;
     note.withdraw().await;
+    if serves.is_ok() {
+        house.stop(&session.departments).await;
+    }
     drop(lock);
     result
 }

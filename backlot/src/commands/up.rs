@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::console::login;
 use crate::exit;
 use crate::home::{self, HomeLock};
-use crate::session::{Session, blocking};
+use crate::session::{Session, blocking, house_failure};
 use crate::settings::{Origin, keys};
 use crate::signals::Stop;
 
@@ -56,20 +56,39 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitC
     home::open(session.home())?;
     let lock = HomeLock::acquire(session.home()).await?;
     let listener = bind(session)?;
-    let address = listener.local_addr().map_err(broken)?;
     timing.mark("home and address");
 
     let house = session.require_house().await?;
     timing.mark("ledger, store and departments");
 
     let tokens = Tokens::open(session.home()).map_err(|error| exit::failure(CommandError::FAILED, &error))?;
-    let shell = shell(session, &house, tokens, address)?;
+    house.serve(&session.departments).await.map_err(house_failure)?;
+    timing.mark("sockets of departments");
+    let served = serve(matches, session, &house, tokens, listener, stop, timing).await;
+    house.stop(&session.departments).await;
+    drop(lock);
+    served?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// From the shell's making to its last answer.
+async fn serve(
+    matches: &ArgMatches,
+    session: &Session,
+    house: &House,
+    tokens: Tokens,
+    listener: TcpListener,
+    stop: Stop,
+    mut timing: Timing,
+) -> Result<(), CommandError> {
+    let address = listener.local_addr().map_err(broken)?;
+    let shell = shell(session, house, tokens, address)?;
     timing.mark("shell");
 
     let worker = if matches.get_flag("no-worker") {
         None
     } else {
-        Some(super::worker::start(&house, &session.settings, None).await?)
+        Some(super::worker::start(house, &session.settings, None).await?)
     };
     timing.mark("worker");
 
@@ -88,9 +107,7 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitC
     // Both have bounds of their own; the worker gives tasks back while the last requests are answered.
     let (served, ()) = tokio::join!(served, ended);
     note.withdraw().await;
-    drop(lock);
-    served.map_err(|error| exit::failure(CommandError::FAILED, &error))?;
-    Ok(ExitCode::SUCCESS)
+    served.map_err(|error| exit::failure(CommandError::FAILED, &error))
 }
 
 pub(super) fn broken(error: std::io::Error) -> CommandError {

@@ -15,7 +15,7 @@ use backlot_media::{
     ffmpeg::Ffmpeg,
     measure::measure,
     package::{PackageRequest, Rung, package},
-    plan::{self, LadderOptions, RateQuality, ShotScore, Size, Trial},
+    plan::{self, Candidate, LadderOptions, RateQuality, ShotScore, Size, Trial},
     probe::{ProbeOptions, probe},
     shots::detect_shots,
     source::Source,
@@ -68,7 +68,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         let Trials { trials, files } =
             try_all(&ffmpeg, source, &shots.shots, codec, crfs, key_interval, &output).await?;
-        let ladder = plan::select_ladder(&trials, &LadderOptions::default())?;
+        let candidates: Vec<Candidate> = trials.iter().map(|&trial| trial.into()).collect();
+        let ladder = plan::select_ladder(&candidates, &LadderOptions::default())?;
         println!("{}: {} trials, rungs chosen (*):", codec.encoder(), trials.len());
         for (index, Trial { size, crf, point }) in trials.iter().enumerate() {
             let mark = if ladder.contains(&index) { '*' } else { ' ' };

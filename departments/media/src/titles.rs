@@ -54,7 +54,7 @@ pub struct Report {
     pub thumbnails: Vec<BlobRef>,
     /// Trials, ladder, savings.
     pub title: Option<Title>,
-    /// The charts, by name: `x264`, `x264_light`, `x264_dark`, …
+    /// The charts, by name: `x264`, `x264_light`, `x264_dark`, `x264_light_narrow`, …
     pub figures: Vec<(String, BlobRef)>,
     /// The package.
     pub package: Option<Package>,
@@ -290,7 +290,15 @@ fn facts(report: &Report) -> Markup {
         for saving in &title.savings {
             if let Some(mean) = saving.mean {
                 let name = format!("{} bits against the fixed ladder", codec_name(saving.codec));
-                stats.push(widgets::stat(&name, &format!("{:+.1} %", mean * 100.0), "mean at equal PSNR"));
+                let per_shot = title.per_shot.iter().find(|per_shot| per_shot.codec == saving.codec);
+                let note = match per_shot.and_then(|per_shot| per_shot.bd_rate) {
+                    Some(bd_rate) => format!(
+                        "mean at equal PSNR; {:+.1} % by choosing the CRF shot by shot (BD-rate)",
+                        bd_rate * 100.0
+                    ),
+                    None => "mean at equal PSNR".to_owned(),
+                };
+                stats.push(widgets::stat(&name, &format!("{:+.1} %", mean * 100.0), &note));
             }
         }
     }
@@ -319,7 +327,6 @@ fn ladder(door: &str, report: &Report, title: &Title) -> Markup {
     let mut table = Table::new(["Rung", "Codec", "Size", "CRF", "kbit/s", "PSNR dB", "SSIM", "File"])
         .numeric(&[3, 4, 5, 6]);
     for rung in &title.ladder {
-        let point = &rung.point;
         let packaged = report
             .package
             .iter()
@@ -327,12 +334,12 @@ fn ladder(door: &str, report: &Report, title: &Title) -> Markup {
             .find(|packaged| packaged.name == rung.name);
         table.push([
             html! { (rung.name) },
-            html! { (packaged.map_or(codec_name(point.codec), |packaged| packaged.codec.as_str())) },
-            html! { (point.size) },
-            html! { (point.crf) },
-            html! { (format!("{:.0}", point.rate / 1000.0)) },
-            html! { (format!("{:.2}", point.psnr)) },
-            html! { (format!("{:.4}", point.ssim)) },
+            html! { (packaged.map_or(codec_name(rung.codec), |packaged| packaged.codec.as_str())) },
+            html! { (rung.size) },
+            html! { (crfs(&rung.crfs)) },
+            html! { (format!("{:.0}", rung.rate / 1000.0)) },
+            html! { (format!("{:.2}", rung.psnr)) },
+            html! { (format!("{:.4}", rung.ssim)) },
             html! {
                 @if let Some(packaged) = packaged { a href={ (door) "/files/" (packaged.file.display()) } { "MP4" } }
                 @else { "–" }
@@ -342,11 +349,22 @@ fn ladder(door: &str, report: &Report, title: &Title) -> Markup {
     table.render()
 }
 
+/// The rate factors of a rung's shots: one, or from the least to the largest.
+fn crfs(crfs: &[u32]) -> String {
+    match (crfs.iter().min(), crfs.iter().max()) {
+        (Some(low), Some(high)) if low < high => format!("{low}–{high}"),
+        (Some(crf), _) => crf.to_string(),
+        (None, _) => String::new(),
+    }
+}
+
 fn chart(door: &str, codec: &str) -> Markup {
     html! {
         figure.chart {
             picture {
+                source media="(prefers-color-scheme: dark) and (max-width: 600px)" srcset={ (door) "/figures/" (codec) "_dark_narrow" } width="440" height="440";
                 source media="(prefers-color-scheme: dark)" srcset={ (door) "/figures/" (codec) "_dark" };
+                source media="(max-width: 600px)" srcset={ (door) "/figures/" (codec) "_light_narrow" } width="440" height="440";
                 img src={ (door) "/figures/" (codec) "_light" } width="900" height="480" alt={ "Rate and quality of all " (codec) " trial encodes, their convex hull and the chosen rungs" };
             }
         }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use backlot_store::Digest;
 use backlot_web::{Door, HealthCheck, OverviewCard, Page};
 use backlot_work::Kind;
 use serde_json::Value;
@@ -13,8 +14,9 @@ use crate::{Check, CommandContext, CommandError, Error, House, Services};
 /// One part of the back office. Everything but its name and summary has a default of "none".
 ///
 /// The binary calls, in this order: [`offer`](Self::offer) and [`kinds`](Self::kinds) on all departments, as it opens the
-/// [`House`]; then [`start`](Self::start) on all; then it collects doors, pages and the rest, and serves. For a command it calls [`run_command`](Self::run_command) and none of the
-/// others, unless the command asks its context for a house.
+/// [`House`]; then [`start`](Self::start) on all. A server goes on: it calls [`serve`](Self::serve) on all, collects doors,
+/// pages and the rest, serves, and calls [`stop`](Self::stop) when it ends. For a command the binary calls
+/// [`run_command`](Self::run_command) and none of the others, unless the command asks its context for a house.
 #[async_trait]
 pub trait Department: Send + Sync {
     /// Its name: one lower-case word, also the section of the configuration and the folder under the home.
@@ -31,13 +33,34 @@ pub trait Department: Send + Sync {
         Ok(())
     }
 
-    /// Makes it ready: migrations, sockets of its own, background tasks. Called once, before any door
-    /// opens and any task runs.
+    /// Makes its state ready, above all by migrations. Called once in every process that opens the house, short-lived
+    /// commands and workers among them: nothing here listens, and nothing goes on in the background.
     ///
     /// # Errors
     /// Whatever keeps it from working, as [`Error::start`]; the house then does not open.
     async fn start(&self, _house: &House) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Opens sockets of its own and begins what goes on in the background. Called once, only by a server, after every
+    /// department has started and before any door opens.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving, as [`Error::start`]; the server then stops what served already, and ends.
+    async fn serve(&self, _house: &House) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Ends what [`serve`](Self::serve) began and writes out what it still holds. Called once, after the last request was
+    /// answered; the server waits [`House::STOP_TIMEOUT`] at most.
+    async fn stop(&self, _house: &House) {}
+
+    /// The digests of the blobs that its own tables refer to, beside those of its runs: `backlot store gc` spares them.
+    ///
+    /// # Errors
+    /// State that cannot be read; nothing is collected then.
+    async fn referenced_blobs(&self, _house: &House) -> Result<Vec<Digest>, Error> {
+        Ok(Vec::new())
     }
 
     /// The kinds of task that it can do, with names under its own: `media.encode`.

@@ -1,10 +1,12 @@
 //! What the house gives its departments.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use backlot_events::Events;
 use backlot_ledger::Ledger;
-use backlot_store::Store;
+use backlot_store::{Digest, Store};
 use backlot_work::{Kinds, Work};
 
 use crate::{Config, Department, Error, Services};
@@ -71,6 +73,54 @@ impl House {
             department.start(self).await?;
         }
         Ok(())
+    }
+
+    /// How long a department may take to stop.
+    ///
+    /// Long enough for a final flush over a slow network, short enough for an init system, which kills after 90 s.
+    pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Lets the departments serve, in order.
+    ///
+    /// # Errors
+    /// The first that cannot; those before it have been stopped again.
+    pub async fn serve(&self, departments: &[Box<dyn Department>]) -> Result<(), Error> {
+        for (count, department) in departments.iter().enumerate() {
+            if let Err(error) = department.serve(self).await {
+                self.stop(&departments[..count]).await;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the departments that serve, all at once; one that takes longer than [`House::STOP_TIMEOUT`] is left behind.
+    pub async fn stop(&self, departments: &[Box<dyn Department>]) {
+        let stops = departments.iter().map(|department| async {
+            if tokio::time::timeout(Self::STOP_TIMEOUT, department.stop(self)).await.is_err() {
+                tracing::error!(
+                    department = department.name(),
+                    "it did not stop in time, and was left behind"
+                );
+            }
+        });
+        futures::future::join_all(stops).await;
+    }
+
+    /// Every blob that is in use: by runs, by remembered results, and by the departments' own tables.
+    ///
+    /// # Errors
+    /// State that cannot be read.
+    pub async fn referenced_blobs(
+        &self,
+        departments: &[Box<dyn Department>],
+    ) -> Result<BTreeSet<String>, Error> {
+        let mut referenced = self.work.referenced_blobs().await?;
+        for department in departments {
+            let own = department.referenced_blobs(self).await?;
+            referenced.extend(own.iter().map(Digest::to_string));
+        }
+        Ok(referenced)
     }
 
     /// What departments offer one another.

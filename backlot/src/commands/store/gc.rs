@@ -1,11 +1,10 @@
 //! `backlot store gc`: deletes blobs that nothing refers to. Mark and sweep.
 //!
-//! The mark is every digest in the ledger's runs and remembered results. What makes a sweep dangerous is a blob that is about
+//! The mark is every digest in the ledger's runs and remembered results, and in the departments' own tables. What makes a sweep dangerous is a blob that is about
 //! to be referred to: a task has put it and has not committed yet. A fresh blob is young and spared by the grace; but a blob
 //! that was there already keeps its old date when it is put again. So a sweep that deletes runs alone: it holds the home as a
 //! server would, and refuses while a worker lives.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -18,13 +17,13 @@ use serde_json::json;
 
 use crate::exit;
 use crate::home::{self, HomeLock};
-use crate::session::Session;
+use crate::session::{Session, house_failure};
 
 pub(super) fn command() -> Command {
     Command::new("gc")
         .about("Finds blobs that no run refers to, and deletes them when told to")
         .long_about(
-            "Finds blobs that no run and no remembered result refers to, and deletes them when told to.\n\nWithout --delete \
+            "Finds blobs that no run, no remembered result and no department refers to, and deletes them when told to.\n\nWithout --delete \
              it only says what it would do. With it, no server and no worker may run on this ledger, since a running task may \
              be about to refer to an old blob. Blobs that were put by hand and that no run names count as garbage once they \
              are older than the grace; named objects are never touched.",
@@ -59,7 +58,7 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitC
         refuse_beside_workers(&house).await?;
     }
     let bar = session.progress(None, "{spinner} {human_pos} blobs looked at {elapsed}");
-    let sweep = sweep(&house, grace, |looked| bar.set_position(looked)).await;
+    let sweep = sweep(&house, session, grace, |looked| bar.set_position(looked)).await;
     bar.finish_and_clear();
     let sweep = sweep?;
     let bytes: u64 = sweep.garbage.iter().map(|blob| blob.size).sum();
@@ -92,9 +91,13 @@ async fn refuse_beside_workers(house: &House) -> Result<(), CommandError> {
     }
 }
 
-async fn sweep(house: &House, grace: Duration, mut progress: impl FnMut(u64)) -> Result<Sweep, CommandError> {
-    let referenced: BTreeSet<String> =
-        house.work.referenced_blobs().await.map_err(|error| exit::failure(CommandError::FAILED, &error))?;
+async fn sweep(
+    house: &House,
+    session: &Session,
+    grace: Duration,
+    mut progress: impl FnMut(u64),
+) -> Result<Sweep, CommandError> {
+    let referenced = house.referenced_blobs(&session.departments).await.map_err(house_failure)?;
     let now = SystemTime::now();
     let mut sweep = Sweep::default();
     let mut after = None;

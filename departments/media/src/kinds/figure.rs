@@ -10,8 +10,10 @@ use serde::Deserialize;
 use super::{Title, TitlePoint, Tools};
 use crate::encode::Codec;
 
-/// The size of the drawn chart: as wide as the report's column.
-const PIXELS: Pixels = Pixels { width: 900, height: 480 };
+/// The drawings of a chart: the suffix of the output's name, and the size. A page is read on a desk, where the chart is as
+/// wide as the report's column, and on a telephone, where that one would be too small to read.
+const DRAWINGS: [(&str, Pixels); 2] =
+    [("", Pixels { width: 900, height: 480 }), ("_narrow", Pixels { width: 440, height: 440 })];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,14 +37,18 @@ pub(super) async fn figure_kind(task: &TaskContext, _tools: &Tools) -> Result<Ou
         };
         outputs = outputs.blob(slug, &task.put(text, "application/vnd.plotly.v1+json").await?);
         for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
-            let svg = render::svg(&figure, PIXELS, theme);
-            outputs = outputs.blob(&format!("{slug}_{word}"), &task.put(svg, "image/svg+xml").await?);
+            for (suffix, pixels) in DRAWINGS {
+                let svg = render::svg(&figure, pixels, theme);
+                let name = format!("{slug}_{word}{suffix}");
+                outputs = outputs.blob(&name, &task.put(svg, "image/svg+xml").await?);
+            }
         }
     }
     Ok(outputs)
 }
 
-/// One line for each size, the hull over them, the chosen rungs marked.
+/// One line for each size with one rate factor for all shots, the hull over them, and the rungs,
+/// whose shots each have their own.
 fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
     let own: Vec<&TitlePoint> = title.points.iter().filter(|point| point.codec == codec).collect();
     let mut sizes: Vec<_> = own.iter().map(|point| point.size).collect();
@@ -85,12 +91,11 @@ fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
             .line(Line::default().color(ink).width(6.0))
             .opacity(0.45),
     );
-    let chosen: Vec<&TitlePoint> =
-        title.ladder.iter().map(|rung| &rung.point).filter(|point| point.codec == codec).collect();
-    let (rates, scores) = curve(&chosen);
+    let chosen = title.ladder.iter().filter(|rung| rung.codec == codec);
+    let (rates, scores): (Vec<f64>, Vec<f64>) = chosen.map(|rung| (rung.rate / 1000.0, rung.psnr)).unzip();
     figure
         .trace(
-            Scatter::new(rates, scores).name("chosen rungs").mode(Mode::MARKERS).marker(
+            Scatter::new(rates, scores).name("rungs, shot by shot").mode(Mode::MARKERS).marker(
                 Marker::default()
                     .symbol(Symbol::CircleOpen)
                     .size(15.0)

@@ -13,7 +13,8 @@
 //! | `media.encode` | clip, one of them | a file |
 //! | `media.by_shot` | the encodes and their files | one group for each shot |
 //! | `media.measure` | clip, one group | scores of each file |
-//! | `media.title` | scores | rate-quality points, hull, ladder, saving |
+//! | `media.rungs` | scores of the trials | the rungs, a rate factor for each of their shots, the encodes to make |
+//! | `media.title` | all scores | rate-quality points, hull, ladder, saving |
 //! | `media.audio` | clip | the audio track, if it has one |
 //! | `media.thumbnail` | clip, one shot | a picture |
 //! | `media.package` | the ladder's files | CMAF and HLS |
@@ -22,6 +23,8 @@
 mod figure;
 mod look;
 mod make;
+mod measured;
+mod rungs;
 mod title;
 
 use std::sync::Arc;
@@ -30,7 +33,7 @@ use backlot_work::{Kind, Kinds, Outputs, TaskContext, TaskError};
 use tokio::sync::OnceCell;
 
 pub use make::PackagedFile;
-pub use title::{CodecSaving, FixedRow, LadderRung, Title, TitlePoint};
+pub use title::{CodecSaving, FixedRow, LadderRung, PerShot, Title, TitlePoint};
 
 use crate::{
     Error,
@@ -68,14 +71,15 @@ pub fn all(tools: &Tools) -> Vec<Arc<dyn Kind>> {
     kind!("media.probe", 1, look::probe_kind);
     kind!("media.shots", 1, look::shots_kind);
     kind!("media.thumbnail", 1, look::thumbnail_kind);
-    kind!("media.plan", 1, make::plan_kind);
+    kind!("media.plan", 2, make::plan_kind);
     kind!("media.encode", 1, make::encode_kind);
     kind!("media.by_shot", 1, make::by_shot_kind);
     kind!("media.measure", 1, make::measure_kind);
     kind!("media.audio", 1, make::audio_kind);
     kind!("media.package", 1, make::package_kind);
-    kind!("media.title", 1, title::title_kind);
-    kind!("media.figure", 1, figure::figure_kind);
+    kind!("media.rungs", 1, rungs::rungs_kind);
+    kind!("media.title", 2, title::title_kind);
+    kind!("media.figure", 2, figure::figure_kind);
     let mut all: Vec<Arc<dyn Kind>> = kinds.names().filter_map(|name| kinds.get(name).cloned()).collect();
     all.push(Arc::new(ToolsKind(tools.clone())));
     all

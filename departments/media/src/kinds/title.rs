@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     Tools, failed,
     make::{RungFiles, ShotGroup, ShotScores},
+    measured::{Measured, Setting},
+    rungs::PlannedRung,
 };
 use crate::{
     encode::Codec,
-    plan::{
-        LadderOptions, RateQuality, Saving, ShotScore, Size, Trial, measured_on_fixed_ladder, saving,
-        select_ladder, title_point, upper_hull,
-    },
+    plan::{RateQuality, Saving, Size, Trial, bd_rate, measured_on_fixed_ladder, saving, upper_hull},
     probe::Probe,
 };
 
@@ -40,8 +39,28 @@ pub struct TitlePoint {
 pub struct LadderRung {
     /// Its name in the package.
     pub name: String,
-    /// The trial that became the rung.
-    pub point: TitlePoint,
+    /// The codec.
+    pub codec: Codec,
+    /// Encoded size.
+    pub size: Size,
+    /// The constant rate factor of each shot, in order.
+    pub crfs: Vec<u32>,
+    /// Mean rate of the pictures in bits per second.
+    pub rate: f64,
+    /// PSNR over the title in dB.
+    pub psnr: f64,
+    /// SSIM over the title, 0 to 1.
+    pub ssim: f64,
+}
+
+/// What choosing the rate factor shot by shot gives over one for the whole title.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerShot {
+    /// The codec.
+    pub codec: Codec,
+    /// BD-rate of the ladder against the convex hull of the trials, which have one rate factor for all shots; negative is
+    /// fewer bits. `None` where either has fewer than the four points that the measure needs.
+    pub bd_rate: Option<f64>,
 }
 
 /// A row of the fixed ladder and what the title's own curve needs for the same quality.
@@ -77,19 +96,22 @@ pub struct Title {
     pub ladder: Vec<LadderRung>,
     /// Against the fixed ladder.
     pub savings: Vec<CodecSaving>,
+    /// Against one rate factor for all shots.
+    pub per_shot: Vec<PerShot>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TitleInput {
     probe: Probe,
+    /// The trials of each shot.
     groups: Vec<ShotGroup>,
-    /// For each shot the scores of its encodes, in the order of its group.
+    /// For each shot the scores of its trials, in the order of its group.
     scores: Vec<Vec<ShotScores>>,
-    #[serde(default)]
-    ladder: LadderOptions,
-    /// The most rungs for each codec.
-    max_rungs: usize,
+    rungs: Vec<PlannedRung>,
+    /// What the rungs have beyond the trials.
+    rung_groups: Vec<ShotGroup>,
+    rung_scores: Vec<Vec<ShotScores>>,
 }
 
 pub(super) async fn title_kind(task: &TaskContext, _tools: &Tools) -> Result<Outputs, TaskError> {
@@ -99,9 +121,9 @@ pub(super) async fn title_kind(task: &TaskContext, _tools: &Tools) -> Result<Out
         task.log(format!(
             "{}: {:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}",
             rung.name,
-            rung.point.rate / 1000.0,
-            rung.point.psnr,
-            rung.point.ssim
+            rung.rate / 1000.0,
+            rung.psnr,
+            rung.ssim
         ));
     }
     Outputs::new().value("title", &title)?.value("rungs", &rungs)
@@ -109,89 +131,95 @@ pub(super) async fn title_kind(task: &TaskContext, _tools: &Tools) -> Result<Out
 
 /// Pure: scores in, ladder out.
 fn title(input: &TitleInput) -> Result<(Title, Vec<RungFiles>), TaskError> {
-    let uneven =
-        || TaskError::Permanent("the shots were not all encoded alike; run the encodes again".to_owned());
-    let Some(first) = input.groups.first() else { return Err(uneven()) };
-    let settings: Vec<_> = first.encodes.iter().map(|encode| encode.request).collect();
-    let fits = input.groups.len() == input.scores.len()
-        && input.groups.iter().zip(&input.scores).all(|(group, scores)| {
-            group.encodes.len() == settings.len()
-                && scores.len() == settings.len()
-                && group.encodes.iter().zip(&settings).all(|(encode, setting)| {
-                    let request = encode.request;
-                    (request.codec, request.size, request.crf) == (setting.codec, setting.size, setting.crf)
-                })
-        });
-    if !fits {
-        return Err(uneven());
-    }
+    let mut measured = Measured::new(&input.groups, &input.scores)?;
+    measured.add(&input.rung_groups, &input.rung_scores)?;
     let rate = input.probe.rate.per_second();
-    let mut points = Vec::with_capacity(settings.len());
-    for (number, setting) in settings.iter().enumerate() {
-        let shots: Vec<ShotScore> = input
-            .groups
-            .iter()
-            .zip(&input.scores)
-            .map(|(group, scores)| ShotScore {
-                frames: scores[number].frames,
-                bytes: group.encodes[number].bytes,
-                psnr: scores[number].psnr,
-            })
-            .collect();
-        let frames: u64 = shots.iter().map(|shot| shot.frames).sum();
-        let ssim =
-            input.scores.iter().map(|scores| scores[number].ssim * scores[number].frames as f64).sum::<f64>();
-        let point = title_point(&shots, rate).ok_or_else(uneven)?;
+    let mut points = Vec::new();
+    for trial in &input.groups[0].encodes {
+        let setting = Setting::from(trial.request);
+        let whole = measured.whole(&vec![setting; measured.shots()], rate)?;
         points.push(TitlePoint {
             codec: setting.codec,
             size: setting.size,
             crf: setting.crf,
-            rate: point.rate,
-            psnr: point.quality,
-            ssim: ssim / frames as f64,
+            rate: whole.point.rate,
+            psnr: whole.point.quality,
+            ssim: whole.ssim,
             on_hull: false,
         });
     }
     let mut codecs: Vec<Codec> = points.iter().map(|point| point.codec).collect();
     codecs.sort_unstable();
     codecs.dedup();
-    let trials_of = |codec: Codec, points: &[TitlePoint]| -> Vec<(usize, Trial)> {
-        let own = points.iter().enumerate().filter(|(_, point)| point.codec == codec);
-        own.map(|(number, point)| {
-            let quality = RateQuality { rate: point.rate, quality: point.psnr };
-            (number, Trial { size: point.size, crf: point.crf, point: quality })
-        })
-        .collect()
-    };
     // The fixed ladder is one of H.264; where only AV1 was tried it is measured with that.
     let anchor = if codecs.contains(&Codec::X264) { Codec::X264 } else { codecs[0] };
-    let anchor_trials: Vec<Trial> = trials_of(anchor, &points).into_iter().map(|(_, trial)| trial).collect();
+    let anchor_trials: Vec<Trial> =
+        points.iter().filter(|point| point.codec == anchor).map(TitlePoint::trial).collect();
     let fixed = measured_on_fixed_ladder(input.probe.size, &anchor_trials);
 
-    let options = LadderOptions { max_rungs: input.max_rungs.clamp(1, 64), ..input.ladder };
-    let mut ladder = Vec::new();
-    let mut rungs = Vec::new();
-    let mut savings = Vec::new();
+    let (mut ladder, mut files) = (Vec::new(), Vec::new());
+    let (mut savings, mut per_shot) = (Vec::new(), Vec::new());
     for &codec in &codecs {
-        let (numbers, trials): (Vec<usize>, Vec<Trial>) = trials_of(codec, &points).into_iter().unzip();
-        let curve: Vec<RateQuality> = trials.iter().map(|trial| trial.point).collect();
+        let own: Vec<usize> = (0..points.len()).filter(|&index| points[index].codec == codec).collect();
+        let curve: Vec<RateQuality> = own.iter().map(|&index| points[index].trial().point).collect();
         let hull = upper_hull(&curve).map_err(failed)?;
         for &index in &hull {
-            points[numbers[index]].on_hull = true;
+            points[own[index]].on_hull = true;
         }
-        for index in select_ladder(&trials, &options).map_err(failed)? {
-            let number = numbers[index];
-            let name = rung_name(codec, trials[index].size, trials[index].crf);
-            let files = input.groups.iter().map(|group| group.encodes[number].file.clone()).collect();
-            rungs.push(RungFiles { name: name.clone(), size: trials[index].size, files });
-            ladder.push((number, name));
+        let uniform: Vec<RateQuality> = hull.iter().map(|&index| curve[index]).collect();
+        let rungs = rungs(&measured, input, codec)?;
+        let chosen: Vec<RateQuality> =
+            rungs.iter().map(|(rung, _)| RateQuality { rate: rung.rate, quality: rung.psnr }).collect();
+        let everything: Vec<RateQuality> = uniform.iter().chain(&chosen).copied().collect();
+        let hull = upper_hull(&everything).map_err(failed)?;
+        let best: Vec<RateQuality> = hull.iter().map(|&index| everything[index]).collect();
+        savings.push(codec_saving(codec, &fixed, &best));
+        per_shot.push(PerShot { codec, bd_rate: bd_rate(&uniform, &chosen).ok() });
+        for (rung, own_files) in rungs {
+            files.push(own_files);
+            ladder.push(rung);
         }
-        let on_hull: Vec<RateQuality> = hull.iter().map(|&index| curve[index]).collect();
-        savings.push(codec_saving(codec, &fixed, &on_hull));
     }
-    let ladder =
-        ladder.into_iter().map(|(number, name)| LadderRung { name, point: points[number] }).collect();
-    Ok((Title { points, ladder, savings }, rungs))
+    Ok((Title { points, ladder, savings, per_shot }, files))
+}
+
+impl TitlePoint {
+    fn trial(&self) -> Trial {
+        let point = RateQuality { rate: self.rate, quality: self.psnr };
+        Trial { size: self.size, crf: self.crf, point }
+    }
+}
+
+/// The planned rungs of a codec as they turned out, by rising rate, and the files of each.
+fn rungs(
+    measured: &Measured,
+    input: &TitleInput,
+    codec: Codec,
+) -> Result<Vec<(LadderRung, RungFiles)>, TaskError> {
+    let mut rungs = Vec::new();
+    for planned in input.rungs.iter().filter(|rung| rung.codec == codec) {
+        let settings = planned.settings();
+        let whole = measured.whole(&settings, input.probe.rate.per_second())?;
+        let mut files = Vec::with_capacity(settings.len());
+        for (shot, &setting) in settings.iter().enumerate() {
+            files.push(measured.get(shot, setting)?.file.clone());
+        }
+        let name = rung_name(codec, planned.size, whole.point.rate);
+        let rung = LadderRung {
+            name: name.clone(),
+            codec,
+            size: planned.size,
+            crfs: planned.crfs.clone(),
+            rate: whole.point.rate,
+            psnr: whole.point.quality,
+            ssim: whole.ssim,
+        };
+        rungs.push((rung, RungFiles { name, size: planned.size, files }));
+    }
+    rungs.sort_by(|a, b| a.0.rate.total_cmp(&b.0.rate));
+    // Rungs that were planned apart and turned out alike are one rung.
+    rungs.dedup_by(|later, earlier| later.0.name == earlier.0.name);
+    Ok(rungs)
 }
 
 fn codec_saving(codec: Codec, fixed: &[(Size, RateQuality)], hull: &[RateQuality]) -> CodecSaving {
@@ -213,10 +241,114 @@ fn codec_saving(codec: Codec, fixed: &[(Size, RateQuality)], hull: &[RateQuality
     CodecSaving { codec, mean: compared.mean, rows }
 }
 
-fn rung_name(codec: Codec, size: Size, crf: u32) -> String {
+fn rung_name(codec: Codec, size: Size, rate: f64) -> String {
     let codec = match codec {
         Codec::X264 => "h264",
         Codec::SvtAv1 => "av1",
     };
-    format!("{codec}-{}p-crf{crf}", size.height)
+    format!("{codec}-{}p-{:.0}k", size.height, (rate / 1000.0).max(1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kinds::rungs;
+
+    const SHOTS: [(u64, Model); 2] = [
+        // A still shot gains little from its bits, a restless one much.
+        (0, Model { bytes: 4000.0, psnr: 48.0, db_per_crf: 0.1 }),
+        (24, Model { bytes: 40_000.0, psnr: 42.0, db_per_crf: 0.7 }),
+    ];
+
+    /// An encoder of a shot, as it would be: at rate factor 18 so many bytes and such a PSNR, and then ever less.
+    struct Model {
+        bytes: f64,
+        psnr: f64,
+        db_per_crf: f64,
+    }
+
+    impl Model {
+        fn encode(&self, start: u64, crf: u32) -> (Value, Value) {
+            let steps = f64::from(crf - 18);
+            let bytes = (self.bytes * 0.87_f64.powf(steps)).round() as u64;
+            let request = json!({
+                "shot": shot(start), "size": {"width": 640, "height": 360}, "codec": "x264", "crf": crf, "key_interval": 48,
+                "effort": "fast",
+            });
+            let digest = backlot_store::Digest::of(format!("{start} {crf}").as_bytes());
+            let file = json!({"$blob": digest, "size": bytes, "type": "video/mp4"});
+            let score = json!({"frames": 24, "psnr": self.psnr - self.db_per_crf * steps, "ssim": 0.9});
+            (json!({"request": request, "file": file, "bytes": bytes}), score)
+        }
+    }
+
+    fn shot(start: u64) -> Value {
+        json!({"start": start, "end": start + 24})
+    }
+
+    fn groups(crfs: impl Fn(u64) -> Vec<u32>) -> (Vec<Value>, Vec<Value>) {
+        SHOTS
+            .iter()
+            .map(|(start, model)| {
+                let (encodes, scores): (Vec<Value>, Vec<Value>) =
+                    crfs(*start).into_iter().map(|crf| model.encode(*start, crf)).unzip();
+                (json!({"shot": shot(*start), "encodes": encodes}), json!(scores))
+            })
+            .unzip()
+    }
+
+    fn probe() -> Value {
+        let rate = serde_json::to_value(backlot_frames::Rate::new(24, 1).unwrap()).unwrap();
+        json!({
+            "container": "mov", "size": {"width": 640, "height": 360}, "pixel_aspect": [1, 1], "pixel_format": "yuv420p",
+            "bit_depth": 8, "colour": {}, "rotation": 0, "scan": "progressive", "frames": 48, "rate": rate,
+            "variable_rate": false, "start": 0.0, "duration": 2.0, "audio": [],
+        })
+    }
+
+    #[test]
+    fn a_rung_gives_its_bits_to_the_shot_that_needs_them() {
+        let (trials, scores) = groups(|_| vec![18, 25, 32, 39]);
+        let input = json!({"probe": probe(), "groups": trials, "scores": scores, "max_rungs": 6});
+        let (planned, encodes) = rungs::plan(&serde_json::from_value(input).unwrap()).unwrap();
+        let in_shot = |start: u64| {
+            encodes.iter().filter(|encode| encode.shot.start == start).map(|encode| encode.crf).collect()
+        };
+        let (rung_groups, rung_scores) = groups(in_shot);
+        let input = json!({
+            "probe": probe(), "groups": trials, "scores": scores, "rungs": planned, "rung_groups": rung_groups,
+            "rung_scores": rung_scores,
+        });
+        let (title, files) = title(&serde_json::from_value(input).unwrap()).unwrap();
+        let bd_rate = title.per_shot[0].bd_rate.unwrap();
+        assert!(bd_rate < -0.02, "{bd_rate}");
+        assert_eq!((title.points.len(), title.ladder.len()), (4, files.len()));
+        assert!(title.ladder.len() > 3, "{:?}", title.ladder);
+        for (rung, files) in title.ladder.iter().zip(&files) {
+            assert_eq!((&rung.name, rung.crfs.len(), files.files.len()), (&files.name, 2, 2));
+            assert!(rung.crfs[0] >= rung.crfs[1], "the still shot has the higher rate factor: {rung:?}");
+            // Rate and quality are those of the files that were chosen.
+            let chosen =
+                || SHOTS.iter().zip(&rung.crfs).map(|((start, model), &crf)| model.encode(*start, crf));
+            let bytes: u64 = chosen().map(|(encode, _)| encode["bytes"].as_u64().unwrap()).sum();
+            let losses = chosen().map(|(_, score)| 10_f64.powf(-score["psnr"].as_f64().unwrap() / 10.0));
+            assert!((rung.rate - bytes as f64 * 8.0 / 2.0).abs() < 1e-6, "{rung:?}");
+            assert!((rung.psnr - -10.0 * (losses.sum::<f64>() / 2.0).log10()).abs() < 1e-9, "{rung:?}");
+            let expected = chosen().map(|(encode, _)| encode["file"]["$blob"].as_str().unwrap().to_owned());
+            assert!(expected.eq(files.files.iter().map(|file| file.digest.to_string())));
+        }
+        assert!(
+            title.ladder.windows(2).all(|pair| pair[0].rate < pair[1].rate && pair[0].psnr < pair[1].psnr)
+        );
+    }
+
+    #[test]
+    fn shots_that_were_not_encoded_alike_are_refused() {
+        let (trials, scores) = groups(|start| if start == 0 { vec![18, 25] } else { vec![18] });
+        let input = json!({"probe": probe(), "groups": trials, "scores": scores, "max_rungs": 6});
+        let refused = rungs::plan(&serde_json::from_value(input).unwrap()).unwrap_err().to_string();
+        assert!(refused.contains("not all encoded alike"), "{refused}");
+    }
 }

@@ -4,8 +4,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    plan::{RateQuality, Trial, upper_hull},
+    plan::{RateQuality, Size, Trial, upper_hull},
 };
+
+/// What a rung can be: one encode of the whole title, or a mixture of encodes of one size, shot by shot.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Candidate {
+    /// Encoded size, the same in all shots: players change it only from rung to rung.
+    pub size: Size,
+    /// Mean rate and pooled quality over the title.
+    pub point: RateQuality,
+}
+
+impl From<Trial> for Candidate {
+    fn from(trial: Trial) -> Self {
+        Self { size: trial.size, point: trial.point }
+    }
+}
 
 /// What a ladder must look like.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,7 +53,7 @@ impl Default for LadderOptions {
     }
 }
 
-/// The ladder: indices into `trials`, by rising rate.
+/// The ladder: indices into `candidates`, by rising rate.
 ///
 /// Rungs are points of the upper hull; the size never falls as the rate rises, and neighbours keep the least steps.
 /// The top rung is the best affordable point (see [`LadderOptions::enough_quality`]); below it, of all chains that
@@ -46,9 +61,9 @@ impl Default for LadderOptions {
 /// squares of the gaps is least. The gap from the hull's lowest point up to the lowest rung counts double, because no
 /// rung bounds it from below. More rungs always make the sum smaller, so the ladder has as many as the rules allow.
 ///
-/// [`Error::Curve`] when a trial is not a measured encode, or none is within the maximal rate.
-pub fn select_ladder(trials: &[Trial], options: &LadderOptions) -> Result<Vec<usize>, Error> {
-    let points: Vec<RateQuality> = trials.iter().map(|trial| trial.point).collect();
+/// [`Error::Curve`] when a candidate is not a measured encode, or none is within the maximal rate.
+pub fn select_ladder(candidates: &[Candidate], options: &LadderOptions) -> Result<Vec<usize>, Error> {
+    let points: Vec<RateQuality> = candidates.iter().map(|candidate| candidate.point).collect();
     let mut hull = upper_hull(&points)?;
     hull.retain(|&index| points[index].rate <= options.max_rate);
     if let Some(enough) = hull.iter().position(|&index| points[index].quality >= options.enough_quality) {
@@ -62,7 +77,7 @@ pub fn select_ladder(trials: &[Trial], options: &LadderOptions) -> Result<Vec<us
     };
     let position = Positions::new(points[lowest], points[top]);
     let allowed = |below: usize, above: usize| {
-        let (below, above) = (&trials[hull[below]], &trials[hull[above]]);
+        let (below, above) = (&candidates[hull[below]], &candidates[hull[above]]);
         above.point.rate >= below.point.rate * options.min_rate_ratio
             && above.point.quality >= below.point.quality + options.min_quality_step
             && above.size.area() >= below.size.area()
@@ -132,50 +147,49 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::Size;
 
-    fn trial(height: u32, rate: f64, quality: f64) -> Trial {
-        Trial { size: Size { width: height * 2, height }, crf: 0, point: RateQuality { rate, quality } }
+    fn candidate(height: u32, rate: f64, quality: f64) -> Candidate {
+        Candidate { size: Size { width: height * 2, height }, point: RateQuality { rate, quality } }
     }
 
     #[test]
     fn rungs_lie_on_the_hull_and_sizes_rise() {
-        let trials = [
-            trial(180, 1e5, 30.0),
-            trial(180, 2e5, 31.5),
-            trial(360, 2e5, 33.0),
-            trial(360, 4e5, 35.5),
-            trial(720, 4e5, 34.0),
-            trial(720, 8e5, 38.0),
-            trial(720, 16e5, 40.0),
-            trial(720, 17e5, 40.1),
+        let candidates = [
+            candidate(180, 1e5, 30.0),
+            candidate(180, 2e5, 31.5),
+            candidate(360, 2e5, 33.0),
+            candidate(360, 4e5, 35.5),
+            candidate(720, 4e5, 34.0),
+            candidate(720, 8e5, 38.0),
+            candidate(720, 16e5, 40.0),
+            candidate(720, 17e5, 40.1),
         ];
-        assert_eq!(select_ladder(&trials, &LadderOptions::default()).unwrap(), [0, 2, 3, 5, 7]);
+        assert_eq!(select_ladder(&candidates, &LadderOptions::default()).unwrap(), [0, 2, 3, 5, 7]);
         let three = LadderOptions { max_rungs: 3, ..LadderOptions::default() };
-        let ladder = select_ladder(&trials, &three).unwrap();
+        let ladder = select_ladder(&candidates, &three).unwrap();
         assert_eq!((ladder.len(), ladder[0], ladder[2]), (3, 0, 7));
         let modest = LadderOptions { enough_quality: 35.0, ..LadderOptions::default() };
-        assert_eq!(select_ladder(&trials, &modest).unwrap(), [0, 2, 3]);
+        assert_eq!(select_ladder(&candidates, &modest).unwrap(), [0, 2, 3]);
         let starved = LadderOptions { max_rate: 1e4, ..LadderOptions::default() };
-        assert!(select_ladder(&trials, &starved).unwrap_err().to_string().contains("10000 bit/s"));
+        assert!(select_ladder(&candidates, &starved).unwrap_err().to_string().contains("10000 bit/s"));
     }
 
     #[test]
     fn one_trial_is_a_ladder_of_one() {
-        assert_eq!(select_ladder(&[trial(180, 1e5, 30.0)], &LadderOptions::default()).unwrap(), [0]);
+        assert_eq!(select_ladder(&[candidate(180, 1e5, 30.0)], &LadderOptions::default()).unwrap(), [0]);
     }
 
     proptest! {
         /// Every ladder keeps the rules, and no chain found by trying all of them is more even.
         #[test]
         fn the_rules_hold(cloud in proptest::collection::vec((1_u32..40, 0_u32..40, 1_u32..4), 1..10), max_rungs in 1_usize..5) {
-            let trials: Vec<Trial> =
-                cloud.iter().map(|&(rate, quality, height)| trial(height * 100, rate.into(), quality.into())).collect();
+            let candidates: Vec<Candidate> =
+                cloud.iter().map(|&(rate, quality, height)| candidate(height * 100, rate.into(), quality.into())).collect();
             let options = LadderOptions { max_rungs, ..LadderOptions::default() };
-            let ladder = select_ladder(&trials, &options).unwrap();
+            let ladder = select_ladder(&candidates, &options).unwrap();
             prop_assert!(!ladder.is_empty() && ladder.len() <= max_rungs);
             for pair in ladder.windows(2) {
-                let (below, above) = (trials[pair[0]], trials[pair[1]]);
+                let (below, above) = (candidates[pair[0]], candidates[pair[1]]);
                 prop_assert!(above.point.rate >= below.point.rate * 1.4);
                 prop_assert!(above.point.quality >= below.point.quality + 0.5);
                 prop_assert!(above.size.area() >= below.size.area());

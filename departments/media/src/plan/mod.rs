@@ -3,20 +3,23 @@
 //! Every function here takes facts and returns a plan; none does I/O. The method is per-title encoding (A. Aaron et
 //! al., "Per-Title Encode Optimization", Netflix, 2015): encode at several resolutions and quality settings, take the
 //! upper convex hull of all (rate, quality) points, and let the rungs of the ladder be points of the hull, because a
-//! point below it costs more bits than a mixture of two others of the same quality.
+//! point below it costs more bits than a mixture of two others of the same quality. Within a rung every shot has the
+//! quality setting that makes the title's bits do most good ([`equal_slope`]); all shots of a rung have one size.
 
 mod bd_rate;
 mod fixed;
 mod hull;
 mod ladder;
 mod pchip;
+mod per_shot;
 mod title;
 
 pub use bd_rate::{RungSaving, Saving, bd_rate, saving};
 pub use fixed::{FIXED_LADDER, FixedRung, fixed_ladder, measured_on_fixed_ladder};
 pub use hull::upper_hull;
-pub use ladder::{LadderOptions, select_ladder};
-pub use title::{QUALITY_CEILING_DB, ShotScore, Trial, pooled_psnr, title_point, trial_sizes};
+pub use ladder::{Candidate, LadderOptions, select_ladder};
+pub use per_shot::{EqualSlope, Offer, between, equal_slope};
+pub use title::{QUALITY_CEILING_DB, ShotScore, Trial, pooled_point, psnr_of_loss, title_point, trial_sizes};
 
 use serde::{Deserialize, Serialize};
 

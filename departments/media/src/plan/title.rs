@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{FIXED_LADDER, MIN_SIDE, RateQuality, Size};
+use crate::plan::{FIXED_LADDER, MIN_SIDE, Offer, RateQuality, Size};
 
 /// PSNR at which a lossless shot is entered: an infinite score cannot be averaged or drawn. It is above what eight-bit
 /// rounding alone leaves (58.9 dB).
@@ -30,23 +30,37 @@ pub struct Trial {
     pub point: RateQuality,
 }
 
-/// PSNR of several shots as one: that of their mean squared error, each weighted by its frames. Infinite when all are.
-pub fn pooled_psnr(shots: &[ShotScore]) -> f64 {
-    let frames: u64 = shots.iter().map(|shot| shot.frames).sum();
-    // A PSNR stands for a mean squared error of 10^(-psnr/10) peaks squared.
-    let error: f64 = shots.iter().map(|shot| shot.frames as f64 * 10_f64.powf(-shot.psnr / 10.0)).sum();
-    -10.0 * (error / frames as f64).log10()
+impl ShotScore {
+    /// Its squared error: what its PSNR stands for is a mean squared error of 10^(-psnr/10) peaks squared, and this is
+    /// the sum of those over its frames. Losses of shots may be added.
+    pub fn loss(&self) -> f64 {
+        self.frames as f64 * 10_f64.powf(-self.psnr / 10.0)
+    }
+
+    /// What [`equal_slope`](crate::plan::equal_slope) needs to know.
+    pub fn offer(&self) -> Offer {
+        Offer { bytes: self.bytes, loss: self.loss() }
+    }
 }
 
-/// The title's point for a trial whose shots these are, at most [`QUALITY_CEILING_DB`]. `None` without a frame.
+/// The title's point for shots that have this many bytes, this loss and this many frames together, at most
+/// [`QUALITY_CEILING_DB`].
+pub fn pooled_point(bytes: u64, loss: f64, frames: u64, frames_per_second: f64) -> RateQuality {
+    let rate = 8.0 * bytes as f64 * frames_per_second / frames as f64;
+    RateQuality { rate, quality: psnr_of_loss(loss, frames).min(QUALITY_CEILING_DB) }
+}
+
+/// The title's point for a trial whose shots these are. `None` without a frame.
 pub fn title_point(shots: &[ShotScore], frames_per_second: f64) -> Option<RateQuality> {
     let frames: u64 = shots.iter().map(|shot| shot.frames).sum();
-    if frames == 0 {
-        return None;
-    }
-    let bits = 8.0 * shots.iter().map(|shot| shot.bytes).sum::<u64>() as f64;
-    let rate = bits * frames_per_second / frames as f64;
-    Some(RateQuality { rate, quality: pooled_psnr(shots).min(QUALITY_CEILING_DB) })
+    let bytes = shots.iter().map(|shot| shot.bytes).sum();
+    let loss = shots.iter().map(ShotScore::loss).sum();
+    (frames > 0).then(|| pooled_point(bytes, loss, frames, frames_per_second))
+}
+
+/// The PSNR of this many frames with this loss together, in dB.
+pub fn psnr_of_loss(loss: f64, frames: u64) -> f64 {
+    -10.0 * (loss / frames as f64).log10()
 }
 
 /// The sizes worth a trial for a source of this size: those of [`FIXED_LADDER`] that it fills, and its own when no
@@ -74,9 +88,10 @@ mod tests {
     #[test]
     fn shots_pool_by_error_not_by_decibels() {
         let shot = |frames, psnr| ShotScore { frames, bytes: 1000, psnr };
-        assert!((pooled_psnr(&[shot(10, 40.0), shot(30, 40.0)]) - 40.0).abs() < 1e-9);
+        let quality = |shots: &[ShotScore]| title_point(shots, 25.0).unwrap().quality;
+        assert!((quality(&[shot(10, 40.0), shot(30, 40.0)]) - 40.0).abs() < 1e-9);
         // Equal numbers of frames at error 1 and 0 make half the error: 3.01 dB more.
-        let half_clean = pooled_psnr(&[shot(5, 40.0), shot(5, f64::INFINITY)]);
+        let half_clean = quality(&[shot(5, 40.0), shot(5, f64::INFINITY)]);
         assert!((half_clean - 43.0103).abs() < 1e-4, "{half_clean}");
         let lossless = title_point(&[shot(25, f64::INFINITY)], 25.0).unwrap();
         assert_eq!((lossless.quality, lossless.rate), (QUALITY_CEILING_DB, 8000.0));

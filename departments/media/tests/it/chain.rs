@@ -10,7 +10,7 @@ use backlot_media::{
     ffmpeg::Ffmpeg,
     measure::measure,
     package::{Package, PackageRequest, Rung, package},
-    plan::{self, LadderOptions, ShotScore, Size, Trial},
+    plan::{self, Candidate, LadderOptions, ShotScore, Size, Trial},
     probe::{Probe, ProbeOptions, probe},
     shots::{Shots, detect_shots},
     source::Source,
@@ -94,7 +94,8 @@ pub(crate) async fn run_chain(ffmpeg: &Ffmpeg, clip: &Path, work: &Path, codec: 
             Trial { size, crf, point }
         })
         .collect();
-    let ladder = plan::select_ladder(&trials, &LadderOptions::default()).unwrap();
+    let candidates: Vec<Candidate> = trials.iter().map(|&trial| trial.into()).collect();
+    let ladder = plan::select_ladder(&candidates, &LadderOptions::default()).unwrap();
     assert!(!ladder.is_empty());
     let rungs: Vec<Rung> = ladder
         .iter()

@@ -5,6 +5,7 @@
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../examples/hello.rs"]
 mod hello;
+mod serving;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};

@@ -62,8 +62,7 @@ async fn cancel_ends_what_runs_and_drops_what_waits() {
     let run = house
         .submit(toml("name='x'\n[[step]]\nname='m'\nkind='gate'\nmap={over=[1,2,3,4,5,6,7,8]}\n[[step]]\nname='b'\nkind='echo'\nafter=['m']"))
         .await;
-    until("four tasks at the gate", || async { (house.at_gate.load(Ordering::SeqCst) == 4).then_some(()) })
-        .await;
+    house.until_at_gate(4).await;
     house.work.cancel(&run, "test", Some("enough")).await.unwrap();
     let status = house.end(&run).await;
     assert_eq!((status.state, status.tasks.cancelled), (RunState::Cancelled, 8));
@@ -86,8 +85,7 @@ async fn pause_lets_nothing_start_until_resume() {
     let run = house
         .submit(toml("name='x'\n[[step]]\nname='m'\nkind='gate'\nmap={over=[1,2,3,4],concurrency=1}"))
         .await;
-    until("one task at the gate", || async { (house.at_gate.load(Ordering::SeqCst) == 1).then_some(()) })
-        .await;
+    house.until_at_gate(1).await;
     house.work.pause(&run, "test").await.unwrap();
     house.gate.add_permits(1);
     until("the running task to end", || async {
@@ -137,8 +135,7 @@ async fn a_silent_worker_loses_its_tasks_and_its_late_result_is_refused() {
     let house = House::new();
     let silent = house.worker().await;
     let run = house.submit(toml("name='x'\n[[step]]\nname='a'\nkind='gate'")).await;
-    until("the task at the gate", || async { (house.at_gate.load(Ordering::SeqCst) == 1).then_some(()) })
-        .await;
+    house.until_at_gate(1).await;
     // Its lease is made to be over, as if it had been stopped for long.
     let id = silent.id();
     house
@@ -165,8 +162,7 @@ async fn stopping_a_worker_gives_its_tasks_back() {
     let house = House::new();
     let worker = house.worker().await;
     let run = house.submit(toml("name='x'\n[[step]]\nname='m'\nkind='gate'\nmap={over=[1,2,3,4,5,6]}")).await;
-    until("four tasks at the gate", || async { (house.at_gate.load(Ordering::SeqCst) == 4).then_some(()) })
-        .await;
+    house.until_at_gate(4).await;
     tokio::time::timeout(Duration::from_secs(20), worker.stop()).await.unwrap();
     assert!(house.tasks(&run).await.iter().all(|task| task.state == TaskState::Ready));
     house.gate.add_permits(6);

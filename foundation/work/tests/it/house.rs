@@ -29,6 +29,8 @@ pub(crate) struct House {
     /// Tasks of the kind `gate` that wait now, and the most that ever did.
     pub(crate) at_gate: Arc<AtomicU64>,
     pub(crate) most_at_gate: Arc<AtomicU64>,
+    /// Tasks of the kind `gate` that have gone through.
+    pub(crate) passed: Arc<AtomicU64>,
 }
 
 impl House {
@@ -42,8 +44,9 @@ impl House {
         let ran = Arc::new(AtomicU64::new(0));
         let gate = Arc::new(Semaphore::new(0));
         let (at_gate, most_at_gate) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let kinds = kinds(&ran, &gate, &at_gate, &most_at_gate);
-        House { work, kinds, home, ran, gate, at_gate, most_at_gate }
+        let passed = Arc::new(AtomicU64::new(0));
+        let kinds = kinds(&ran, &gate, &at_gate, &most_at_gate, &passed);
+        House { work, kinds, home, ran, gate, at_gate, most_at_gate, passed }
     }
 
     /// On a fresh PostgreSQL database; `None` (and a printed line) where there is no server to start.
@@ -102,6 +105,24 @@ impl House {
         (run, status)
     }
 
+    /// Waits until this many tasks stand at the gate.
+    pub(crate) async fn until_at_gate(&self, count: u64) {
+        until(&format!("{count} at the gate"), || async {
+            (self.at_gate.load(Ordering::SeqCst) == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Lets one task through the gate: the next one that comes, when none stands there. Returns when it is through.
+    pub(crate) async fn let_one_pass(&self) {
+        let before = self.passed.load(Ordering::SeqCst);
+        self.gate.add_permits(1);
+        until("a task through the gate", || async {
+            (self.passed.load(Ordering::SeqCst) > before).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn tasks(&self, run: &str) -> Vec<TaskStatus> {
         self.work.tasks(run, TaskFilter { limit: 1000, ..TaskFilter::default() }).await.unwrap()
     }
@@ -133,10 +154,12 @@ fn kinds(
     gate: &Arc<Semaphore>,
     at_gate: &Arc<AtomicU64>,
     most_at_gate: &Arc<AtomicU64>,
+    passed: &Arc<AtomicU64>,
 ) -> Kinds {
     let count = ran.clone();
     let fail_count = ran.clone();
     let (gate, at_gate, most_at_gate) = (gate.clone(), at_gate.clone(), most_at_gate.clone());
+    let passed = passed.clone();
     Kinds::new()
         .with_fn("echo", 1, move |task| {
             count.fetch_add(1, Ordering::SeqCst);
@@ -158,15 +181,20 @@ fn kinds(
         })
         .with_fn("gate", 1, move |task| {
             let (gate, at_gate, most) = (gate.clone(), at_gate.clone(), most_at_gate.clone());
+            let through = passed.clone();
             async move {
                 let now = at_gate.fetch_add(1, Ordering::SeqCst) + 1;
                 most.fetch_max(now, Ordering::SeqCst);
-                let passed = tokio::select! {
+                let open = tokio::select! {
                     permit = gate.acquire() => { permit.expect("open").forget(); true }
                     () = task.cancelled() => false,
                 };
                 at_gate.fetch_sub(1, Ordering::SeqCst);
-                if passed { Outputs::new().value("out", task.index()) } else { Err(TaskError::Stopped) }
+                if !open {
+                    return Err(TaskError::Stopped);
+                }
+                through.fetch_add(1, Ordering::SeqCst);
+                Outputs::new().value("out", task.index())
             }
         })
 }
