@@ -1,0 +1,660 @@
+//! Expressions over lines, as the stack language builds them.
+//!
+//! A node knows its grouping (the keys by which its lines are kept apart), its weight (how many nodes evaluating it visits) and
+//! its depth. The stack's `:dup` shares nodes, so a short text can denote a tree of any weight; a node beyond the limits is
+//! refused where it is built, and everything that walks a tree can rely on them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use backlot_series::{Consolidation, Query, StackWord, Statistic};
+
+use crate::data::{Aggregate, DataExpr};
+use crate::time::duration_text;
+use crate::{Error, number};
+
+/// Most nodes that evaluating an expression visits. Dashboards of hundreds of words have some thousand.
+pub const HEAVIEST: usize = 20_000;
+
+/// Deepest nesting: walking a tree recurses, and stacks are finite.
+pub const DEEPEST: usize = 200;
+
+/// An expression whose value is a set of lines. Cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expr(Arc<Node>);
+
+#[derive(Debug, PartialEq)]
+struct Node {
+    kind: Kind,
+    grouping: Vec<Arc<str>>,
+    weight: usize,
+    depth: usize,
+}
+
+/// What an expression is.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Lines from a store.
+    Data(DataExpr),
+    /// The same number in every step.
+    Constant(f64),
+    /// A number in [0, 1) that depends on the time only.
+    Random,
+    /// Another one for each seed.
+    SeededRandom(i32),
+    /// A field of the time, such as `hourOfDay`.
+    Time(TimeField),
+    /// One between two times, else zero.
+    TimeSpan(Arc<str>, Arc<str>),
+    /// A function of each value.
+    Unary(Unary, Expr),
+    /// Another name for a tag.
+    Rename(Expr, Arc<str>, Arc<str>),
+    /// A function of the values of two sides, joined by their groupings.
+    Binary(Binary, Expr, Expr),
+    /// Lines of lines: all in one, or one for each value of these keys.
+    Aggregate(Aggregate, Expr, Vec<Arc<str>>),
+    /// Percentiles estimated from the counts of buckets.
+    Percentiles(DataExpr, Vec<f64>),
+    /// A function of each value and those before it.
+    Window(Window, Expr),
+    /// A statistic of each line, in every step.
+    Stat(Statistic, Expr),
+    /// In a filter's condition: a statistic of the line that is filtered.
+    StatOf(Statistic),
+    /// The lines for which a condition is true in some step.
+    Filter(Expr, Expr),
+    /// The lines with the largest or least of a statistic.
+    Priority(Priority, Expr),
+    /// What a macro stands for, and how it was called.
+    Named(Named),
+}
+
+/// What a macro stands for, and how it was called.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named {
+    /// The macro: `avg`.
+    pub name: Arc<str>,
+    /// Its parameters beyond the first.
+    pub parameters: Vec<Arc<str>>,
+    /// What it was called on.
+    pub on: On,
+    /// What it stands for.
+    pub expr: Expr,
+}
+
+/// What a macro was called on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum On {
+    /// A query.
+    Query(Query),
+    /// Lines.
+    Expr(Expr),
+}
+
+/// A function of one value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the words say what they do")]
+pub enum Unary {
+    Abs,
+    Neg,
+    Sqrt,
+    Sin,
+    Cos,
+    PerStep,
+    ClampMin(f64),
+    ClampMax(f64),
+}
+
+impl Unary {
+    /// Its value; `step` in milliseconds.
+    pub fn apply(self, value: f64, step: i64) -> f64 {
+        match self {
+            Self::Abs => value.abs(),
+            Self::Neg => -value,
+            Self::Sqrt => value.sqrt(),
+            Self::Sin => value.sin(),
+            Self::Cos => value.cos(),
+            Self::PerStep => value * (step as f64 / 1000.0),
+            Self::ClampMin(least) => {
+                if value < least {
+                    least
+                } else {
+                    value
+                }
+            }
+            Self::ClampMax(most) => {
+                if value > most {
+                    most
+                } else {
+                    value
+                }
+            }
+        }
+    }
+}
+
+/// A function of two values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say what they do")]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Pow,
+    FAdd,
+    FSub,
+    FMul,
+    FDiv,
+    Gt,
+    Ge,
+    Lt,
+    Le,
+    And,
+    Or,
+}
+
+/// Words for [`Binary`].
+pub(crate) const BINARY: [(&str, Binary); 15] = [
+    ("add", Binary::Add),
+    ("sub", Binary::Sub),
+    ("mul", Binary::Mul),
+    ("div", Binary::Div),
+    ("pow", Binary::Pow),
+    ("fadd", Binary::FAdd),
+    ("fsub", Binary::FSub),
+    ("fmul", Binary::FMul),
+    ("fdiv", Binary::FDiv),
+    ("gt", Binary::Gt),
+    ("ge", Binary::Ge),
+    ("lt", Binary::Lt),
+    ("le", Binary::Le),
+    ("and", Binary::And),
+    ("or", Binary::Or),
+];
+
+impl Binary {
+    /// Its value. `Add` and `Sub` read a missing side as zero; `Div` by zero is zero for zero, else missing; the others
+    /// are those of IEEE 754, in which a comparison with NaN is false.
+    pub fn apply(self, a: f64, b: f64) -> f64 {
+        let truth = |holds: bool| if holds { 1.0 } else { 0.0 };
+        match self {
+            Self::Add => backlot_series::nan::add(a, b),
+            Self::Sub => backlot_series::nan::sub(a, b),
+            Self::Mul | Self::FMul => a * b,
+            Self::Div if b == 0.0 => {
+                if a == 0.0 {
+                    0.0
+                } else {
+                    f64::NAN
+                }
+            }
+            Self::Div | Self::FDiv => a / b,
+            Self::Pow => a.powf(b),
+            Self::FAdd => a + b,
+            Self::FSub => a - b,
+            Self::Gt => truth(a > b),
+            Self::Ge => truth(a >= b),
+            Self::Lt => truth(a < b),
+            Self::Le => truth(a <= b),
+            Self::And => truth(backlot_series::nan::is_true(a) && backlot_series::nan::is_true(b)),
+            Self::Or => truth(backlot_series::nan::is_true(a) || backlot_series::nan::is_true(b)),
+        }
+    }
+}
+
+/// A function of the values so far; see [`backlot_series::window`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the words say what they do")]
+pub enum Window {
+    RollingCount(usize),
+    RollingMin(usize),
+    RollingMax(usize),
+    RollingSum(usize),
+    RollingMean(usize, usize),
+    Delay(usize),
+    /// Over a duration in milliseconds.
+    Trend(i64),
+    Integral,
+    Derivative,
+    CumulativeMax,
+    Des(usize, f64, f64),
+    SlidingDes(usize, f64, f64),
+}
+
+impl Window {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RollingCount(_) => "rolling-count",
+            Self::RollingMin(_) => "rolling-min",
+            Self::RollingMax(_) => "rolling-max",
+            Self::RollingSum(_) => "rolling-sum",
+            Self::RollingMean(..) => "rolling-mean",
+            Self::Delay(_) => "delay",
+            Self::Trend(_) => "trend",
+            Self::Integral => "integral",
+            Self::Derivative => "derivative",
+            Self::CumulativeMax => "cumulative-max",
+            Self::Des(..) => "des",
+            Self::SlidingDes(..) => "sdes",
+        }
+    }
+}
+
+/// A field of the time in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say what they do")]
+pub enum TimeField {
+    SecondOfMinute,
+    SecondOfDay,
+    MinuteOfHour,
+    MinuteOfDay,
+    HourOfDay,
+    DayOfWeek,
+    DayOfMonth,
+    DayOfYear,
+    MonthOfYear,
+    YearOfCentury,
+    YearOfEra,
+    Seconds,
+    Minutes,
+    Hours,
+    Days,
+    Weeks,
+}
+
+/// Words for [`TimeField`].
+pub(crate) const TIME_FIELDS: [(&str, TimeField); 16] = [
+    ("secondOfMinute", TimeField::SecondOfMinute),
+    ("secondOfDay", TimeField::SecondOfDay),
+    ("minuteOfHour", TimeField::MinuteOfHour),
+    ("minuteOfDay", TimeField::MinuteOfDay),
+    ("hourOfDay", TimeField::HourOfDay),
+    ("dayOfWeek", TimeField::DayOfWeek),
+    ("dayOfMonth", TimeField::DayOfMonth),
+    ("dayOfYear", TimeField::DayOfYear),
+    ("monthOfYear", TimeField::MonthOfYear),
+    ("yearOfCentury", TimeField::YearOfCentury),
+    ("yearOfEra", TimeField::YearOfEra),
+    ("seconds", TimeField::Seconds),
+    ("minutes", TimeField::Minutes),
+    ("hours", TimeField::Hours),
+    ("days", TimeField::Days),
+    ("weeks", TimeField::Weeks),
+];
+
+impl TimeField {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        TIME_FIELDS.iter().find(|(_, field)| *field == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// Which lines are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Priority {
+    /// Those with the most or the least.
+    pub best: Best,
+    /// Of what.
+    pub statistic: Statistic,
+    /// How many.
+    pub count: usize,
+    /// What becomes of the others.
+    pub others: Option<Others>,
+}
+
+/// Which end of an order is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Best {
+    /// The largest.
+    Top,
+    /// The least.
+    Bottom,
+}
+
+/// How the lines that are not kept become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say what they do")]
+pub enum Others {
+    Sum,
+    Min,
+    Max,
+    Avg,
+}
+
+impl Priority {
+    /// Its word.
+    pub fn name(&self) -> String {
+        let best = match self.best {
+            Best::Top => "topk",
+            Best::Bottom => "bottomk",
+        };
+        match self.others {
+            None => best.to_owned(),
+            Some(others) => format!("{best}-others-{}", format!("{others:?}").to_lowercase()),
+        }
+    }
+}
+
+/// A change of everything that an expression reads.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Offset(i64),
+    And(Query),
+    By(Vec<Arc<str>>),
+    AlsoBy(Vec<Arc<str>>),
+    Consolidate(Consolidation),
+}
+
+impl Expr {
+    /// Builds a node.
+    ///
+    /// # Errors
+    /// Sides whose groupings cannot be joined; a tree beyond the limits.
+    pub fn new(kind: Kind) -> Result<Self, Error> {
+        let kind = kind.folded();
+        let grouping = grouping(&kind)?;
+        let (mut weight, mut depth) = (1, 0);
+        kind.children(&mut |child| {
+            weight += child.0.weight;
+            depth = depth.max(child.0.depth);
+        });
+        if weight > HEAVIEST || depth >= DEEPEST {
+            return Err(Error::state(format!(
+                "the expression is too large; at most {HEAVIEST} operations, nested {DEEPEST} deep, are evaluated"
+            )));
+        }
+        Ok(Self(Arc::new(Node { kind, grouping, weight, depth: depth + 1 })))
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> &Kind {
+        &self.0.kind
+    }
+
+    /// The keys by which its lines are kept apart.
+    pub fn grouping(&self) -> &[Arc<str>] {
+        &self.0.grouping
+    }
+
+    /// What it reads from a store, in the order of the text, each as often as it stands there.
+    pub fn data(&self) -> Vec<&DataExpr> {
+        let mut found = Vec::new();
+        self.collect_data(&mut found);
+        found
+    }
+
+    fn collect_data<'a>(&'a self, found: &mut Vec<&'a DataExpr>) {
+        match self.kind() {
+            Kind::Data(data) | Kind::Percentiles(data, _) => found.push(data),
+            kind => kind.children(&mut |child| child.collect_data(found)),
+        }
+    }
+
+    /// Whether it depends on the values of earlier steps.
+    pub fn has_window(&self) -> bool {
+        let mut found = matches!(self.kind(), Kind::Window(..));
+        self.kind().children(&mut |child| found |= child.has_window());
+        found
+    }
+
+    pub(crate) fn change(&self, change: &Change) -> Result<Self, Error> {
+        let kind = match (self.kind(), change) {
+            (Kind::Data(data), _) => Kind::Data(changed(data, change)),
+            (Kind::Percentiles(data, wanted), Change::By(keys)) => {
+                let percentile = data.keys.iter().filter(|key| &***key == "percentile");
+                let keys = keys.iter().chain(percentile).cloned().collect();
+                Kind::Percentiles(DataExpr { keys, ..data.clone() }, wanted.clone())
+            }
+            (Kind::Percentiles(data, wanted), _) => Kind::Percentiles(changed(data, change), wanted.clone()),
+            (Kind::Aggregate(aggregate, inner, _), Change::By(keys)) if !inner.grouping().is_empty() => {
+                if let Some(key) = keys.iter().find(|key| !inner.grouping().contains(key)) {
+                    return Err(Error::argument(format!(
+                        "requirement failed: {key} is not among the keys that the input is grouped by"
+                    )));
+                }
+                Kind::Aggregate(*aggregate, inner.clone(), keys.clone())
+            }
+            (Kind::Named(named), _) => {
+                let on = match (&named.on, change) {
+                    (On::Query(query), Change::And(more)) => On::Query(query.clone().and(more.clone())),
+                    (On::Expr(expr), Change::And(_) | Change::Offset(_)) => On::Expr(expr.change(change)?),
+                    (on, _) => on.clone(),
+                };
+                Kind::Named(Named { on, expr: named.expr.change(change)?, ..named.clone() })
+            }
+            (kind, _) => kind.with_children(&|child| child.change(change))?,
+        };
+        Self::new(kind)
+    }
+
+    /// The expression with the statistics of a filter's condition bound to the line that is filtered.
+    pub(crate) fn bind_stat(&self, line: &Expr) -> Result<Self, Error> {
+        match self.kind() {
+            Kind::StatOf(statistic) => Self::new(Kind::Stat(*statistic, line.clone())),
+            kind => Self::new(kind.with_children(&|child| child.bind_stat(line))?),
+        }
+    }
+
+    /// The distance back in time of all that is read, if it is one.
+    fn offset(&self) -> i64 {
+        self.data().iter().map(|data| data.offset).min().unwrap_or(0)
+    }
+}
+
+fn changed(data: &DataExpr, change: &Change) -> DataExpr {
+    let mut data = data.clone();
+    match change {
+        Change::Offset(offset) => data.offset = *offset,
+        Change::And(query) => data.query = data.query.and(query.clone()),
+        Change::By(keys) => data.keys.clone_from(keys),
+        Change::AlsoBy(keys) => {
+            let more = keys.iter().filter(|key| !data.keys.contains(key)).cloned().collect::<Vec<_>>();
+            data.keys.extend(more);
+        }
+        Change::Consolidate(consolidation) => {
+            data.consolidation = (data.aggregate.consolidation() != *consolidation).then_some(*consolidation);
+        }
+    }
+    data
+}
+
+/// Whether the left side's grouping is that of a pair: the right side's keys are all among its own.
+pub(crate) fn left_leads(left: &Expr, right: &Expr) -> bool {
+    right.grouping().iter().all(|key| left.grouping().contains(key))
+}
+
+fn grouping(kind: &Kind) -> Result<Vec<Arc<str>>, Error> {
+    Ok(match kind {
+        Kind::Data(data) | Kind::Percentiles(data, _) => data.keys.clone(),
+        Kind::Constant(_)
+        | Kind::Random
+        | Kind::SeededRandom(_)
+        | Kind::Time(_)
+        | Kind::TimeSpan(..)
+        | Kind::StatOf(_) => Vec::new(),
+        Kind::Unary(_, expr)
+        | Kind::Window(_, expr)
+        | Kind::Stat(_, expr)
+        | Kind::Filter(expr, _)
+        | Kind::Priority(_, expr) => expr.grouping().to_vec(),
+        Kind::Named(named) => named.expr.grouping().to_vec(),
+        Kind::Aggregate(_, _, keys) => keys.clone(),
+        Kind::Rename(expr, from, to) => {
+            expr.grouping().iter().map(|key| if key == from { to.clone() } else { key.clone() }).collect()
+        }
+        Kind::Binary(_, left, right) => {
+            let (a, b) = (left.grouping(), right.grouping());
+            if left_leads(left, right) {
+                a.to_vec()
+            } else if a.iter().all(|key| b.contains(key)) {
+                b.to_vec()
+            } else {
+                return Err(Error::argument(format!(
+                    "both sides of binary operation must have the same grouping or one side must be a subset of the other [{} ⊈ {}]",
+                    ListText(a),
+                    ListText(b)
+                )));
+            }
+        }
+    })
+}
+
+impl Kind {
+    /// A function of constants is a constant. What depends on the step is none.
+    fn folded(self) -> Self {
+        match &self {
+            Self::Unary(function, expr) if *function != Unary::PerStep => match expr.kind() {
+                Self::Constant(value) => Self::Constant(function.apply(*value, 0)),
+                _ => self,
+            },
+            Self::Binary(function, left, right) => match (left.kind(), right.kind()) {
+                (Self::Constant(a), Self::Constant(b)) => Self::Constant(function.apply(*a, *b)),
+                _ => self,
+            },
+            _ => self,
+        }
+    }
+
+    fn children<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        match self {
+            Self::Unary(_, expr)
+            | Self::Rename(expr, ..)
+            | Self::Aggregate(_, expr, _)
+            | Self::Window(_, expr)
+            | Self::Stat(_, expr)
+            | Self::Priority(_, expr) => visit(expr),
+            Self::Named(named) => visit(&named.expr),
+            Self::Binary(_, left, right) | Self::Filter(left, right) => {
+                visit(left);
+                visit(right);
+            }
+            _ => {}
+        }
+    }
+
+    fn with_children(&self, change: &dyn Fn(&Expr) -> Result<Expr, Error>) -> Result<Self, Error> {
+        Ok(match self {
+            Self::Unary(function, expr) => Self::Unary(*function, change(expr)?),
+            Self::Rename(expr, from, to) => Self::Rename(change(expr)?, from.clone(), to.clone()),
+            Self::Aggregate(aggregate, expr, keys) => {
+                Self::Aggregate(*aggregate, change(expr)?, keys.clone())
+            }
+            Self::Window(window, expr) => Self::Window(*window, change(expr)?),
+            Self::Stat(statistic, expr) => Self::Stat(*statistic, change(expr)?),
+            Self::Priority(priority, expr) => Self::Priority(*priority, change(expr)?),
+            Self::Named(named) => Self::Named(Named { expr: change(&named.expr)?, ..named.clone() }),
+            Self::Binary(function, left, right) => Self::Binary(*function, change(left)?, change(right)?),
+            Self::Filter(left, right) => Self::Filter(change(left)?, change(right)?),
+            other => other.clone(),
+        })
+    }
+}
+
+/// `(,a,b,)`.
+pub(crate) struct ListText<'a>(pub(crate) &'a [Arc<str>]);
+
+impl fmt::Display for ListText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(,")?;
+        for item in self.0 {
+            write!(f, "{},", StackWord(item))?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// The text that evaluates to this expression.
+impl fmt::Display for Expr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            Kind::Data(data) => write!(f, "{data}"),
+            Kind::Constant(value) => write!(f, "{},:const", number::text(*value)),
+            Kind::Random => f.write_str(":random"),
+            Kind::SeededRandom(seed) => write!(f, "{seed},:srandom"),
+            Kind::Time(field) => write!(f, "{},:time", field.name()),
+            Kind::TimeSpan(start, end) => write!(f, "{},{},:time-span", StackWord(start), StackWord(end)),
+            Kind::Unary(function, expr) => match function {
+                Unary::ClampMin(bound) => write!(f, "{expr},{},:clamp-min", number::text(*bound)),
+                Unary::ClampMax(bound) => write!(f, "{expr},{},:clamp-max", number::text(*bound)),
+                Unary::PerStep => write!(f, "{expr},:per-step"),
+                other => write!(f, "{expr},:{}", format!("{other:?}").to_lowercase()),
+            },
+            Kind::Rename(expr, from, to) => write!(f, "{expr},{},{},:as", StackWord(from), StackWord(to)),
+            Kind::Binary(function, left, right) => {
+                let word = BINARY.iter().find(|(_, known)| known == function).map_or("", |(word, _)| word);
+                write!(f, "{left},{right},:{word}")
+            }
+            Kind::Aggregate(aggregate, expr, keys) => {
+                write!(f, "{expr},:{aggregate}")?;
+                if keys.is_empty() { Ok(()) } else { write!(f, ",{},:by", ListText(keys)) }
+            }
+            Kind::Percentiles(data, wanted) => {
+                write!(f, "{}", data.query)?;
+                let keys: Vec<Arc<str>> =
+                    data.keys.iter().filter(|key| &***key != "percentile").cloned().collect();
+                if !keys.is_empty() {
+                    write!(f, ",{},:by", ListText(&keys))?;
+                }
+                let wanted: Vec<Arc<str>> =
+                    wanted.iter().map(|percentile| number::text(*percentile).into()).collect();
+                write!(f, ",{},:percentiles", ListText(&wanted))?;
+                if data.offset == 0 { Ok(()) } else { write!(f, ",{},:offset", duration_text(data.offset)) }
+            }
+            Kind::Window(window, expr) => {
+                write!(f, "{expr},")?;
+                match window {
+                    Window::RollingCount(n)
+                    | Window::RollingMin(n)
+                    | Window::RollingMax(n)
+                    | Window::RollingSum(n)
+                    | Window::Delay(n) => write!(f, "{n},")?,
+                    Window::RollingMean(n, least) => write!(f, "{n},{least},")?,
+                    Window::Trend(duration) => write!(f, "{},", duration_text(*duration))?,
+                    Window::Des(training, alpha, beta) | Window::SlidingDes(training, alpha, beta) => {
+                        write!(f, "{training},{},{},", number::text(*alpha), number::text(*beta))?;
+                    }
+                    Window::Integral | Window::Derivative | Window::CumulativeMax => {}
+                }
+                write!(f, ":{}", window.name())
+            }
+            Kind::Stat(statistic, expr) => write!(f, "{expr},{statistic},:stat"),
+            Kind::StatOf(statistic) => write!(f, ":stat-{statistic}"),
+            Kind::Filter(expr, condition) => write!(f, "{expr},{condition},:filter"),
+            Kind::Priority(priority, expr) => {
+                write!(f, "{expr},{},{},:{}", priority.statistic, priority.count, priority.name())
+            }
+            Kind::Named(named) => write_named(named, f),
+        }
+    }
+}
+
+fn write_named(named: &Named, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let own_grouping = match &named.on {
+        On::Query(query) => {
+            write!(f, "{query}")?;
+            &[][..]
+        }
+        On::Expr(expr) => {
+            write!(f, "{expr}")?;
+            expr.grouping()
+        }
+    };
+    for parameter in &named.parameters {
+        write!(f, ",{}", StackWord(parameter))?;
+    }
+    write!(f, ",:{}", named.name)?;
+    let offset = named.expr.offset();
+    if matches!(named.on, On::Query(_)) && offset != 0 {
+        write!(f, ",{},:offset", duration_text(offset))?;
+    }
+    let grouping = named.expr.grouping();
+    if grouping.is_empty() || grouping == own_grouping {
+        Ok(())
+    } else {
+        write!(f, ",{},:by", ListText(grouping))
+    }
+}

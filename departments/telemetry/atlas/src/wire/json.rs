@@ -1,0 +1,275 @@
+//! JSON (RFC 8259) as tokens, with `NaN` and `Infinity` as numbers, which Jackson writes.
+
+use std::borrow::Cow;
+
+use super::{Token, Tokens, WireError};
+
+/// Deepest nesting. Datapoints need five levels.
+const DEEPEST: usize = 64;
+
+/// A JSON document.
+pub struct Json<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// What is open: true for an object.
+    open: Vec<bool>,
+    /// Whether the next text is a member's name.
+    key: bool,
+    /// Whether a value has been read since the last opening, so that a comma must come.
+    after: bool,
+}
+
+impl<'a> Json<'a> {
+    /// Reads this.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0, open: Vec::new(), key: false, after: false }
+    }
+
+    fn wrong<T>(&self, what: &str) -> Result<T, WireError> {
+        Err(WireError::Malformed(format!("{what} at byte {}", self.at)))
+    }
+
+    fn blank(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.bytes.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn close(&mut self, object: bool) -> Result<Token<'a>, WireError> {
+        if self.open.pop() != Some(object) {
+            return self.wrong("an unexpected end of an array or object");
+        }
+        self.at += 1;
+        self.key = false;
+        self.after = true;
+        Ok(if object { Token::ObjectEnd } else { Token::ArrayEnd })
+    }
+
+    fn start(&mut self, object: bool) -> Result<Token<'a>, WireError> {
+        if self.open.len() == DEEPEST {
+            return self.wrong("nesting that is too deep");
+        }
+        self.open.push(object);
+        self.at += 1;
+        self.key = object;
+        self.after = false;
+        Ok(if object { Token::ObjectStart } else { Token::ArrayStart })
+    }
+
+    fn text(&mut self) -> Result<Cow<'a, str>, WireError> {
+        self.at += 1;
+        let start = self.at;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    let text = std::str::from_utf8(&self.bytes[start..self.at]);
+                    self.at += 1;
+                    return text.map(Cow::Borrowed).or_else(|_| self.wrong("text that is not UTF-8"));
+                }
+                Some(b'\\') => return self.escaped(start),
+                Some(0..=0x1f) | None => return self.wrong("a text that does not end"),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    /// A text from `start` with an escape here.
+    fn escaped(&mut self, start: usize) -> Result<Cow<'a, str>, WireError> {
+        let mut text = self.bytes[start..self.at].to_vec();
+        loop {
+            let Some(&byte) = self.bytes.get(self.at) else { return self.wrong("a text that does not end") };
+            self.at += 1;
+            match byte {
+                b'"' => {
+                    return String::from_utf8(text)
+                        .map(Cow::Owned)
+                        .or_else(|_| self.wrong("text that is not UTF-8"));
+                }
+                b'\\' => {
+                    let Some(&escape) = self.bytes.get(self.at) else {
+                        return self.wrong("a text that does not end");
+                    };
+                    self.at += 1;
+                    match escape {
+                        b'"' | b'\\' | b'/' => text.push(escape),
+                        b'b' => text.push(8),
+                        b'f' => text.push(12),
+                        b'n' => text.push(b'\n'),
+                        b'r' => text.push(b'\r'),
+                        b't' => text.push(b'\t'),
+                        b'u' => {
+                            let letter = self.unicode()?;
+                            text.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                        }
+                        _ => return self.wrong("an unknown escape"),
+                    }
+                }
+                0..=0x1f => return self.wrong("a control character in a text"),
+                byte => text.push(byte),
+            }
+        }
+    }
+
+    fn unicode(&mut self) -> Result<char, WireError> {
+        let mut unit = || {
+            let digits =
+                self.bytes.get(self.at..self.at + 4).and_then(|digits| std::str::from_utf8(digits).ok());
+            self.at += 4;
+            digits.and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        };
+        let Some(first) = unit() else { return self.wrong("a bad unicode escape") };
+        if !(0xd800..0xdc00).contains(&first) {
+            return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        if self.bytes.get(self.at..self.at + 2) != Some(b"\\u") {
+            return Ok(char::REPLACEMENT_CHARACTER);
+        }
+        self.at += 2;
+        let Some(second) = self
+            .bytes
+            .get(self.at..self.at + 4)
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        else {
+            return self.wrong("a bad unicode escape");
+        };
+        self.at += 4;
+        let letter = 0x10000 + ((first - 0xd800) << 10) + second.wrapping_sub(0xdc00) % 0x400;
+        Ok(char::from_u32(letter).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    fn word(&mut self) -> Result<Token<'a>, WireError> {
+        let rest = &self.bytes[self.at..];
+        let length = rest
+            .iter()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'a'..=b'z' | b'A'..=b'Z'))
+            .unwrap_or(rest.len());
+        let word = &rest[..length];
+        self.at += length;
+        // Most numbers are small whole ones: indices into a table, counts.
+        if (1..=15).contains(&length) && word.iter().all(u8::is_ascii_digit) {
+            let value = word.iter().fold(0u64, |value, digit| value * 10 + u64::from(digit - b'0'));
+            return Ok(Token::Number(value as f64));
+        }
+        match word {
+            b"null" | b"true" | b"false" => return Ok(Token::Other),
+            b"NaN" => return Ok(Token::Number(f64::NAN)),
+            b"Infinity" | b"+Infinity" => return Ok(Token::Number(f64::INFINITY)),
+            b"-Infinity" => return Ok(Token::Number(f64::NEG_INFINITY)),
+            _ => {}
+        }
+        let is_number = matches!(word, [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..]);
+        let number = std::str::from_utf8(word).ok().filter(|_| is_number).and_then(|word| word.parse().ok());
+        number.map_or_else(|| self.wrong("something that is no value"), |number| Ok(Token::Number(number)))
+    }
+}
+
+impl<'a> Tokens<'a> for Json<'a> {
+    fn token(&mut self) -> Result<Token<'a>, WireError> {
+        self.blank();
+        let Some(&byte) = self.bytes.get(self.at) else {
+            return if self.open.is_empty() && self.after {
+                Ok(Token::End)
+            } else {
+                self.wrong("an early end")
+            };
+        };
+        match byte {
+            b']' => return self.close(false),
+            b'}' => return self.close(true),
+            _ => {}
+        }
+        if self.after {
+            if self.open.is_empty() || byte != b',' {
+                return self.wrong("something other than a comma or an end");
+            }
+            self.at += 1;
+            self.after = false;
+            self.key = self.open.last() == Some(&true);
+            self.blank();
+        }
+        let Some(&byte) = self.bytes.get(self.at) else { return self.wrong("an early end") };
+        if self.key {
+            if byte != b'"' {
+                return self.wrong("something other than a member's name");
+            }
+            let key = self.text()?;
+            self.blank();
+            if self.bytes.get(self.at) != Some(&b':') {
+                return self.wrong("a member without a colon");
+            }
+            self.at += 1;
+            self.key = false;
+            return Ok(Token::Key(key));
+        }
+        match byte {
+            b'[' => return self.start(false),
+            b'{' => return self.start(true),
+            _ => {}
+        }
+        let token = if byte == b'"' { Token::Text(self.text()?) } else { self.word()? };
+        self.after = true;
+        Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Result<Vec<Token<'_>>, WireError> {
+        let mut json = Json::new(text.as_bytes());
+        let mut tokens = Vec::new();
+        loop {
+            match json.token()? {
+                Token::End => return Ok(tokens),
+                token => tokens.push(token),
+            }
+        }
+    }
+
+    #[test]
+    fn documents_become_tokens() {
+        let tokens = all(r#" {"a\u0041" : [1, -2.5e3, "x\né\ud83d\ude00", null], "b": {}} "#).unwrap();
+        let expected = [
+            Token::ObjectStart,
+            Token::Key("aA".into()),
+            Token::ArrayStart,
+            Token::Number(1.0),
+            Token::Number(-2500.0),
+            Token::Text("x\né😀".into()),
+            Token::Other,
+            Token::ArrayEnd,
+            Token::Key("b".into()),
+            Token::ObjectStart,
+            Token::ObjectEnd,
+            Token::ObjectEnd,
+        ];
+        assert_eq!(tokens, expected);
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused() {
+        let wrong = [
+            "",
+            "[",
+            "[1 2]",
+            "[1,]x",
+            "{1:2}",
+            "{\"a\"}",
+            "[}",
+            "]",
+            "[\"a]",
+            "[1]]",
+            "[abc]",
+            "[\"\\x\"]",
+            "[\"\\ud800\"",
+            "1 1",
+            "[-]",
+        ];
+        for text in wrong {
+            assert!(all(text).is_err(), "{text}");
+        }
+        assert!(all(&"[".repeat(100)).is_err());
+    }
+}

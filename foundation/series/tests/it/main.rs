@@ -1,0 +1,5 @@
+//! The crate against naive twins.
+
+mod block;
+mod index;
+mod window;
