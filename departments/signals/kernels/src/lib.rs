@@ -18,18 +18,25 @@
 //! # Ok::<(), backlot_signals_kernels::Error>(())
 //! ```
 
+pub mod correlate;
 pub mod cost;
 mod detect;
 mod error;
+pub mod explain;
+pub mod incident;
 mod linalg;
 pub mod penalty;
+mod random;
 pub mod robust;
+pub mod seasonal;
 pub mod segment;
 mod signal;
+pub mod significance;
 mod sums;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use detect::{Changes, Detection, Penalty, changes};
 pub use error::Error;
+pub use random::Random;
 pub use signal::{Observed, Signal};
