@@ -67,11 +67,10 @@ pub fn parameters(text: &str) -> Result<Parameters, YamlError> {
     match parse(text)? {
         Param::Dict(members) => Ok(members.into_iter().map(|(key, value)| (key.text(), value)).collect()),
         // Python's `or {}` takes whatever is false for nothing.
-        Param::None | Param::Bool(false) => Ok(Parameters::new()),
+        Param::None | Param::Bool(false) | Param::Float(0.0) => Ok(Parameters::new()),
         Param::Str(text) if text.is_empty() => Ok(Parameters::new()),
         Param::List(items) if items.is_empty() => Ok(Parameters::new()),
         Param::Int(digits) if digits == "0" => Ok(Parameters::new()),
-        Param::Float(0.0) => Ok(Parameters::new()),
         _ => Err(YamlError::NoMapping),
     }
 }
