@@ -1,0 +1,1 @@
+//! The department as a whole.
