@@ -1,16 +1,38 @@
 //! The department notebooks, as the house sees it.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use backlot_department::{Check, CommandContext, CommandError, Department, Finding, Install, Need};
+use backlot_department::{
+    Access, Check, CommandContext, CommandError, Department, Finding, House, Install, Kind, Need, Page,
+};
+use backlot_web::console::Icon;
 
-use crate::cli;
-use crate::kernel::KernelSearch;
+use crate::kernel::{KernelPool, KernelSearch};
+use crate::{cli, kind, pages};
+
+const ACCESS: Access = Access::ReadWrite { read: "runs:read", write: "runs:write" };
 
 /// The department.
-#[derive(Clone, Debug, Default)]
-pub struct Notebooks;
+pub struct Notebooks {
+    search: KernelSearch,
+    pool: KernelPool,
+}
+
+impl Notebooks {
+    /// The department with these kernels.
+    pub fn new(search: KernelSearch) -> Notebooks {
+        Notebooks { search, pool: KernelPool::new() }
+    }
+}
+
+impl Default for Notebooks {
+    /// The department with the kernels that this process's environment leads to.
+    fn default() -> Notebooks {
+        Notebooks::new(KernelSearch::from_env())
+    }
+}
 
 #[async_trait]
 impl Department for Notebooks {
@@ -20,6 +42,14 @@ impl Department for Notebooks {
 
     fn summary(&self) -> &'static str {
         "Parameterised notebooks as tasks: run, record, read their values, keep their versions"
+    }
+
+    fn kinds(&self) -> Vec<Arc<dyn Kind>> {
+        kind::all(&self.search, &self.pool)
+    }
+
+    fn pages(&self, house: &House) -> Vec<Page> {
+        vec![Page::new("Notebooks", "/notebooks", Icon::Page, pages::routes(house.clone())).access(ACCESS)]
     }
 
     fn commands(&self) -> Vec<clap::Command> {

@@ -21,10 +21,14 @@ mod cli;
 mod clock;
 mod department;
 mod kernel;
+mod kind;
+mod pages;
+mod render;
 mod runner;
 
 pub use department::Notebooks;
 pub use kernel::{InterruptMode, Kernel, KernelError, KernelPool, KernelSearch, KernelSpec, Launch};
+pub use kind::KIND;
 pub use runner::log::{Level, Log};
 pub use runner::{
     Failure, Finished, Kernels, Place, RUN_AGAIN_TAGS, Request, RunError, Saving, Start, Work, run,

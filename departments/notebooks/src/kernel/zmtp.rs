@@ -181,6 +181,8 @@ mod tests {
             stream.read_exact(&mut greeting).await.unwrap();
             stream.write_all(&greeting).await.unwrap();
             stream.write_all(b"\x04\x06\x05READY").await.unwrap();
+            // What is left unread when a socket closes makes the other end see a reset.
+            assert!(stream.read(&mut [0; 256]).await.unwrap() > 0);
             for piece in bytes.chunks(piece) {
                 stream.write_all(piece).await.unwrap();
                 stream.flush().await.unwrap();

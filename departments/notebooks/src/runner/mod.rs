@@ -115,11 +115,17 @@ pub enum Work {
     Prepare,
 }
 
+/// The bytes of a notebook.
+#[derive(Clone, Debug)]
+pub struct Source(pub Vec<u8>);
+
 /// A run of a notebook, as it is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Where the notebook is; a template.
     pub input: String,
+    /// The notebook itself, where there is no place to read it from; `input` is then only its name.
+    pub source: Option<Source>,
     /// Where it goes; a template. `None`: it is not written.
     pub output: Option<String>,
     /// The values.
@@ -149,6 +155,7 @@ impl Request {
     pub fn new(input: impl Into<String>, output: Option<String>) -> Request {
         Request {
             input: input.into(),
+            source: None,
             output,
             parameters: Parameters::new(),
             work: Work::Execute,
@@ -218,7 +225,10 @@ fn builtins() -> Builtins {
 /// Why it did not run to its end; what it had done by then is saved at the output's place.
 pub async fn run(request: &Request, kernels: &Kernels<'_>, log: &Log) -> Result<Finished, Failure> {
     let builtins = builtins();
-    let input = template::fill(&request.input, &request.parameters, &builtins).map_err(RunError::from)?;
+    let input = match &request.source {
+        Some(_) => request.input.clone(),
+        None => template::fill(&request.input, &request.parameters, &builtins).map_err(RunError::from)?,
+    };
     let output = match &request.output {
         Some(output) => Some(template::fill(output, &request.parameters, &builtins).map_err(RunError::from)?),
         None => None,
@@ -235,7 +245,10 @@ pub async fn run(request: &Request, kernels: &Kernels<'_>, log: &Log) -> Result<
         Some(output) => Place::parse(output)?,
         None => Place::Nowhere,
     };
-    let bytes = Place::parse(&input)?.read().await?;
+    let bytes = match &request.source {
+        Some(Source(bytes)) => bytes.clone(),
+        None => Place::parse(&input)?.read().await?,
+    };
     let mut notebook = Notebook::read(&bytes, &mut chance::new_cell_id)
         .map_err(|error| RunError::Read { place: input.clone(), error })?;
     record::prepare(&mut notebook);
@@ -261,7 +274,8 @@ pub async fn run(request: &Request, kernels: &Kernels<'_>, log: &Log) -> Result<
     let (ran, ending) = execute(&mut notebook, first, &kernel, request, kernels, &mut saver, log).await;
     let error = match ran {
         // An error that the notebook shows counts, even if its cell was allowed to raise it: as in papermill.
-        Ok(()) => markers::find(&notebook).map(RunError::Cell),
+        // An orderly `sys.exit()` ends the run, and is none.
+        Ok(()) | Err(RunError::Cell(_)) => markers::find(&notebook).map(RunError::Cell),
         Err(error) => Some(error),
     };
     if let Some(RunError::Cell(error)) = &error {

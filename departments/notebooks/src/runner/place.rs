@@ -38,8 +38,6 @@ pub enum Place {
         /// The key.
         key: String,
     },
-    /// A notebook that stands in the word itself.
-    Inline(String),
     /// Nowhere: it is not written.
     Nowhere,
 }
@@ -88,7 +86,6 @@ impl Place {
             Place::File(path) => path.display().to_string(),
             Place::Http(url) => url.clone(),
             Place::S3 { bucket, key } => format!("s3://{bucket}/{key}"),
-            Place::Inline(_) => "the notebook in the command line".to_owned(),
             Place::Nowhere => "nowhere".to_owned(),
         };
         RunError::Place { place, why: why.to_string() }
@@ -122,7 +119,6 @@ impl Place {
                 let got = store.get(&Key::from(key.as_str())).await.map_err(|error| self.fault(error))?;
                 Ok(got.bytes().await.map_err(|error| self.fault(error))?.to_vec())
             }
-            Place::Inline(text) => Ok(text.clone().into_bytes()),
             Place::Nowhere => Err(self.fault("there is nothing to read")),
         }
     }
@@ -147,7 +143,6 @@ impl Place {
                 let put = store.put(&Key::from(key.as_str()), text.to_owned().into_bytes().into()).await;
                 put.map(drop).map_err(|error| self.fault(error))
             }
-            Place::Inline(_) => Err(self.fault("it cannot be written to")),
             Place::Nowhere => Ok(()),
         }
     }
