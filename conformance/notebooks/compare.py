@@ -1,7 +1,8 @@
 """Runs notebooks with papermill and with our binary, and compares the files byte by byte.
 
 What differs from run to run is masked in both alike: times, durations, cell ids, addresses, process ids. Prints one line of
-JSON for each case: name, whether the bytes are equal, both exit codes, and the first difference.
+JSON for each case: name, whether the bytes are equal (and whether they are with streams joined), both exit codes, and the
+first difference.
 
     compare.py BACKLOT FOLDER-OF-FIXTURES [NAME…]
 """
@@ -24,6 +25,7 @@ MASKS = [
     (re.compile(r"ipykernel_\d+"), "ipykernel_PID"),
     (re.compile(r"0x[0-9a-f]{8,}"), "0xADDRESS"),
     (re.compile(r"/\d+\.py"), "/N.py"),
+    (re.compile(r"/(theirs|ours)\b"), "/SIDE"),
 ]
 
 SPEC = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
@@ -33,8 +35,30 @@ def masked(path):
     if not path.exists():
         return "(no file)"
     text = path.read_text(encoding="utf-8")
-    for pattern, mask in MASKS:
-        text = pattern.sub(mask, text)
+    return mask(text)
+
+
+def joined(path):
+    """The notebook with neighbouring pieces of one stream joined: where the kernel cut them depends on its timer."""
+    if not path.exists():
+        return "(no file)"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        outputs = []
+        for output in cell.get("outputs", []):
+            last = outputs[-1] if outputs else {}
+            if output["output_type"] == "stream" == last.get("output_type") and output["name"] == last["name"]:
+                last["text"] = "".join(last["text"] + output["text"]).splitlines(True)
+            else:
+                outputs.append(output)
+        if "outputs" in cell:
+            cell["outputs"] = outputs
+    return mask(json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False, separators=(",", ": ")))
+
+
+def mask(text):
+    for pattern, word in MASKS:
+        text = pattern.sub(word, text)
     return text
 
 
@@ -120,7 +144,8 @@ def run(command, folder, text, arguments):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix}
     ended = subprocess.run(words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-    return ended.returncode, masked(folder / "out.ipynb"), ended.stderr
+    out = folder / "out.ipynb"
+    return ended.returncode, masked(out), ended.stderr, joined(out)
 
 
 def compare(backlot, name, text, arguments):
@@ -130,7 +155,7 @@ def compare(backlot, name, text, arguments):
     lines = difflib.unified_diff(theirs[1].splitlines(), ours[1].splitlines(), "papermill", "backlot", n=1, lineterm="")
     return {
         "name": name, "equal": theirs[1] == ours[1], "codes": [theirs[0], ours[0]],
-        "written": theirs[1] != "(no file)", "difference": list(lines)[:30], "stderr": ours[2][-400:],
+        "joined": theirs[3] == ours[3], "written": theirs[1] != "(no file)", "difference": list(lines)[:30], "stderr": ours[2][-400:],
     }
 
 
