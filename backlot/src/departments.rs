@@ -8,5 +8,6 @@ pub(crate) fn all() -> Vec<Box<dyn Department>> {
         Box::new(backlot_runs::Runs),
         Box::<backlot_media::Media>::default(),
         Box::new(backlot_signals::Signals),
+        Box::<backlot_notebooks::Notebooks>::default(),
     ]
 }

@@ -39,7 +39,10 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     word: "conformance",
     package: "backlot-conformance",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
-    programs: &[("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg")],
+    programs: &[
+        ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
+        ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
+    ],
 };
 
 /// Lists the programs, or runs the one that is named with the arguments after it.
