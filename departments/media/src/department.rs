@@ -1,13 +1,17 @@
 //! The department media, as the house sees it.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backlot_department::{Access, Check, Department, Door, Finding, House, Install, Kind, Need, Page};
+use backlot_department::{
+    Access, Check, CommandContext, CommandError, Department, Door, Finding, House, Install, Kind, Need, Page,
+};
 use backlot_web::console::Icon;
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::commands;
 use crate::ffmpeg::FfmpegSearch;
 use crate::kinds::{self, Tools};
 use crate::titles;
@@ -53,6 +57,22 @@ impl Department for Media {
 
     fn pages(&self, house: &House) -> Vec<Page> {
         vec![Page::new("Titles", "/titles", Icon::Film, titles::pages(house.clone())).access(ACCESS)]
+    }
+
+    fn commands(&self) -> Vec<clap::Command> {
+        vec![commands::mezz::command()]
+    }
+
+    async fn run_command(
+        &self,
+        name: &str,
+        matches: &clap::ArgMatches,
+        context: &CommandContext,
+    ) -> Result<ExitCode, CommandError> {
+        match name {
+            "mezz" => commands::mezz::run(matches, context).await,
+            _ => Err(CommandError::usage(format!("media has no command `{name}`"), "see `backlot help`")),
+        }
     }
 
     fn openapi(&self) -> Value {

@@ -1,0 +1,3 @@
+//! The department's commands.
+
+pub(crate) mod mezz;
