@@ -103,9 +103,9 @@ impl Department for Media {
         &self,
         name: &str,
         matches: &clap::ArgMatches,
-        _context: &CommandContext,
+        context: &CommandContext,
     ) -> Result<ExitCode, CommandError> {
-        commands::run(name, matches).await
+        commands::run(name, matches, context).await
     }
 
     fn checks(&self) -> Vec<Check> {
