@@ -110,12 +110,25 @@ async fn run(arguments: &Arguments) -> Result<(), AnyError> {
             })
             .collect();
         let difference = bd_rate(&hull, &ladder)?;
+        // The grid is dense, so its hull may be read at a rung's quality; between its rungs a ladder has nothing to say.
+        let at_rungs = saving(&ladder, &hull)?;
+        for rung in &at_rungs.rungs {
+            let (own, grid) = (rung.fixed.rate / 1000.0, rung.rate / 1000.0);
+            let more = (own / grid - 1.0) * 100.0;
+            println!(
+                "  {:>6.2} dB: {own:>8.0} kbit/s, grid {grid:>8.0} kbit/s, {more:>+6.1} %",
+                rung.fixed.quality
+            );
+        }
+        let ratios: f64 = at_rungs.rungs.iter().map(|rung| rung.fixed.rate / rung.rate - 1.0).sum();
+        let mean = ratios / at_rungs.rungs.len().max(1) as f64;
         println!(
-            "{:<10} {:>6} {:>6} {:>8.1} %",
+            "{:<10} {:>6} {:>6} {:>8.1} % {:>8.1} %",
             codec.encoder(),
             ladder.len(),
             points.len(),
-            difference * 100.0
+            difference * 100.0,
+            mean * 100.0
         );
     }
     let share = 100.0 * first as f64 / naive as f64;
