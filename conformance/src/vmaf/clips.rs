@@ -18,6 +18,8 @@ pub struct Clip {
     pub frames: usize,
     /// Where it comes from.
     pub source: Source,
+    /// Whether its chroma hardly varies.
+    pub flat_chroma: bool,
 }
 
 /// A pixel format.
@@ -113,6 +115,7 @@ pub fn clips() -> Vec<Clip> {
         layout,
         frames,
         source: Source::Made(source, distortion),
+        flat_chroma: source == RAMP.0,
     };
     table.iter().map(clip).collect()
 }
@@ -131,6 +134,7 @@ pub fn given_clips() -> Vec<Clip> {
         layout: layout(pixels),
         frames,
         source: Source::Raw(folder.join(reference), folder.join(distorted)),
+        flat_chroma: false,
     };
     let mut clips = vec![
         raw(
@@ -165,6 +169,7 @@ pub fn given_clips() -> Vec<Clip> {
         layout: layout("yuv420p"),
         frames,
         source: Source::File(folder.join(path), distortion),
+        flat_chroma: false,
     };
     clips.push(file(
         "park_joy, blurred",

@@ -7,10 +7,13 @@
 
 pub(crate) mod adm;
 pub(crate) mod cambi;
+pub(crate) mod ciede;
+pub(crate) mod hvs;
 pub(crate) mod motion;
 pub(crate) mod psnr;
 pub(crate) mod spec;
 pub(crate) mod speed;
+pub(crate) mod ssim;
 pub(crate) mod vif;
 
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use self::motion::{Motion, MotionOptions};
 use self::psnr::PsnrOptions;
 use self::spec::{ExtractorKind, Feature};
 use self::speed::SpeedOptions;
+use self::ssim::{Ssim, SsimOptions};
 use self::vif::Vif;
 use crate::{Error, Isa};
 
@@ -45,6 +49,10 @@ pub(crate) enum Checked {
     Psnr(PsnrOptions),
     Cambi(CambiOptions),
     SpeedChroma(SpeedOptions),
+    Ssim(SsimOptions),
+    MsSsim(SsimOptions),
+    Ciede,
+    PsnrHvs,
 }
 
 impl Checked {
@@ -74,6 +82,28 @@ impl Checked {
             }
             ExtractorKind::Psnr => Self::Psnr(PsnrOptions::new(values)),
             ExtractorKind::SpeedChroma => Self::SpeedChroma(SpeedOptions::new(values, format)?),
+            ExtractorKind::Ssim => {
+                let options = SsimOptions::new(values, format, true);
+                options.check(format)?;
+                Self::Ssim(options)
+            }
+            ExtractorKind::MsSsim => {
+                least(ssim::MS_MIN_SIDE)?;
+                Self::MsSsim(SsimOptions::new(values, format, false))
+            }
+            ExtractorKind::Ciede => {
+                needs_chroma(feature, format)?;
+                Self::Ciede
+            }
+            ExtractorKind::PsnrHvs => {
+                needs_chroma(feature, format)?;
+                least(hvs::min_side(format))?;
+                if format.depth().bits() > 12 {
+                    let reason = "it takes 8 to 12 bits; convert the clips to 12 bits";
+                    return Err(Error::Unsupported { feature: "psnr_hvs", format, reason });
+                }
+                Self::PsnrHvs
+            }
             ExtractorKind::Cambi => Self::Cambi(CambiOptions::new(values, format)?),
         })
     }
@@ -82,6 +112,14 @@ impl Checked {
     fn needs_every_frame(&self) -> bool {
         matches!(self, Self::Motion(_) | Self::Psnr(_))
     }
+}
+
+fn needs_chroma(feature: &Feature, format: Format) -> Result<(), Error> {
+    if format.subsampling().planes() == 1 {
+        let reason = "it measures chroma, and there is none";
+        return Err(Error::Unsupported { feature: feature.spec.name, format, reason });
+    }
+    Ok(())
 }
 
 /// The raw numbers of one frame, by feature; none where the feature skipped the frame.
@@ -95,6 +133,7 @@ pub(crate) struct Extractors {
     adm: Adm,
     vif: Vif,
     cambi: Cambi,
+    ssim: Ssim,
 }
 
 impl Extractors {
@@ -106,6 +145,7 @@ impl Extractors {
             adm: Adm::default(),
             vif: Vif::default(),
             cambi: Cambi::default(),
+            ssim: Ssim::default(),
         }
     }
 
@@ -158,6 +198,19 @@ impl Extractors {
                     let scores = speed::scores(options, reference, distorted);
                     raw.extend(scores.map(|score| score.min(options.max)));
                 }
+                Checked::Ssim(options) => {
+                    let parts = self.ssim.single(self.isa, options, reference, distorted);
+                    raw.extend([options.shown(parts.ssim), parts.luminance, parts.contrast, parts.structure]);
+                }
+                Checked::MsSsim(options) => {
+                    let (score, scales) = self.ssim.multiple(self.isa, reference, distorted);
+                    raw.push(options.shown(score));
+                    raw.extend(scales.map(|parts| parts.luminance));
+                    raw.extend(scales.map(|parts| parts.contrast));
+                    raw.extend(scales.map(|parts| parts.structure));
+                }
+                Checked::Ciede => raw.push(ciede::score(reference, distorted)),
+                Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
                 Checked::Adm(_) | Checked::Vif { .. } => {}
             }
         }
@@ -285,6 +338,28 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
                 for (index, name) in [(1, "cambi_source"), (2, "cambi_full_reference")] {
                     finished.during.push(Scores { name: name.to_owned(), ..column(name, index) });
                 }
+            }
+        }
+        Checked::Ssim(options) => {
+            let names = ["float_ssim", "float_ssim_l", "float_ssim_c", "float_ssim_s"];
+            let shown = if options.parts { names.len() } else { 1 };
+            finished
+                .during
+                .extend(names.into_iter().take(shown).enumerate().map(|(index, name)| column(name, index)));
+        }
+        Checked::MsSsim(options) => {
+            finished.during.push(column("float_ms_ssim", 0));
+            let parts = ["l", "c", "s"].into_iter().flat_map(|part| (0..5).map(move |scale| (part, scale)));
+            for (index, (part, scale)) in parts.enumerate().filter(|_| options.parts) {
+                finished.during.push(column(&format!("float_ms_ssim_{part}_scale{scale}"), index + 1));
+            }
+        }
+        Checked::Ciede => finished.during.push(column("ciede2000", 0)),
+        Checked::PsnrHvs => {
+            for (index, name) in
+                ["psnr_hvs_y", "psnr_hvs_cb", "psnr_hvs_cr", "psnr_hvs"].into_iter().enumerate()
+            {
+                finished.during.push(column(name, index));
             }
         }
         Checked::SpeedChroma(_) => {

@@ -42,6 +42,10 @@ pub(crate) enum ExtractorKind {
     Psnr,
     Cambi,
     SpeedChroma,
+    Ssim,
+    MsSsim,
+    Ciede,
+    PsnrHvs,
 }
 
 const fn flag(name: &'static str, alias: &'static str, default: bool) -> OptionSpec {
@@ -172,6 +176,30 @@ pub(crate) const SPECS: &[Spec] = &[
             "Speed_chroma_feature_speed_chroma_v_score",
             "Speed_chroma_feature_speed_chroma_uv_score",
         ],
+    },
+    Spec {
+        name: "float_ssim",
+        extractor: ExtractorKind::Ssim,
+        options: &[
+            flag("enable_lcs", "", false),
+            flag("enable_db", "", false),
+            flag("clip_db", "", false),
+            integer("scale", "", 0, 0, 10),
+        ],
+        scores: &["float_ssim"],
+    },
+    Spec {
+        name: "float_ms_ssim",
+        extractor: ExtractorKind::MsSsim,
+        options: &[flag("enable_lcs", "", false), flag("enable_db", "", false), flag("clip_db", "", false)],
+        scores: &["float_ms_ssim"],
+    },
+    Spec { name: "ciede", extractor: ExtractorKind::Ciede, options: &[], scores: &["ciede2000"] },
+    Spec {
+        name: "psnr_hvs",
+        extractor: ExtractorKind::PsnrHvs,
+        options: &[],
+        scores: &["psnr_hvs_y", "psnr_hvs_cb", "psnr_hvs_cr", "psnr_hvs"],
     },
 ];
 

@@ -67,6 +67,36 @@ const ALL: &[&str] = &[
     "psnr=enable_apsnr=true",
 ];
 
+/// Features of larger pictures.
+const LARGE: &[&str] =
+    &["cambi=full_ref=true", "float_ssim=enable_lcs=true", "float_ms_ssim=enable_lcs=true"];
+/// Features of chroma.
+const CHROMA: &[&str] = &["ciede", "speed_chroma", "psnr_hvs"];
+
+#[test]
+fn every_instruction_set_gives_the_same_bits_in_large_pictures() {
+    for (width, height, layout, bits) in [
+        (241, 217, Subsampling::C420, 8),
+        (220, 218, Subsampling::C422, 10),
+        (217, 216, Subsampling::C444, 12),
+    ] {
+        let format = Format::new(width, height, layout, BitDepth::new(bits).unwrap()).unwrap();
+        let clip = clip(format, 2, 11);
+        let features = [LARGE, CHROMA].concat();
+        let sets = Isa::available();
+        let expected = report(&clip, sets[0], 1, &features);
+        assert!(
+            expected
+                .columns
+                .iter()
+                .all(|column| column.frames.iter().all(|value| value.is_some_and(f64::is_finite)))
+        );
+        for &isa in &sets[1..] {
+            assert_eq!(report(&clip, isa, 2, &features), expected, "{} at {format}", isa.name());
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
