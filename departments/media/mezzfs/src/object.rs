@@ -28,7 +28,7 @@ pub struct Opener {
 impl Opener {
     async fn stored(&self, location: &Location) -> Result<Cached, Error> {
         let source = Source::open(location, &self.clients).await?;
-        self.cache.wrap(source)
+        Ok(self.cache.wrap(source))
     }
 
     /// Reads a manifest, whole.

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use backlot_store::Digest;
@@ -30,9 +30,12 @@ const SUM: u64 = 8;
 /// How much of the map or the data is read at a time.
 const PIECE: usize = 1 << 20;
 
+/// The largest entry that is checked while a program waits for it to open: a quarter of a second.
+const CHECKED_AT_ONCE: u64 = 512 << 20;
+
 const UNKNOWN: u8 = 0;
-const CHECKED: u8 = 1;
-const DAMAGED: u8 = 2;
+const CHECKING: u8 = 1;
+const CHECKED: u8 = 2;
 
 /// An entry.
 #[derive(Debug)]
@@ -41,7 +44,7 @@ pub struct Entry {
     map: File,
     size: u64,
     present: Mutex<Present>,
-    /// Whether the complete file was checked: [`UNKNOWN`], [`CHECKED`] or [`DAMAGED`].
+    /// Whether the complete file was checked: [`UNKNOWN`], [`CHECKING`] or [`CHECKED`].
     whole: AtomicU8,
 }
 
@@ -194,7 +197,7 @@ impl Entry {
             if checksum(number, block) != known {
                 is_right = false;
                 self.present().clear(number);
-                self.whole.store(DAMAGED, Ordering::Relaxed);
+                self.whole.store(UNKNOWN, Ordering::Release);
             }
         }
         if is_right {
@@ -235,25 +238,33 @@ impl Entry {
 
     /// The file, when every block is there and was found right.
     ///
-    /// The first call on a complete entry reads it all, once; damage makes it a plain cache again.
-    pub fn complete_file(&self) -> Option<File> {
-        if self.present().count < self.size.div_ceil(BLOCK) || self.size == 0 {
+    /// A complete entry is read once to know that. One of up to [`CHECKED_AT_ONCE`] bytes is read by the call; a larger one in
+    /// a thread of its own, and until that has ended there is no file. Damage makes it a plain cache again.
+    pub fn complete_file(self: &Arc<Self>) -> Option<File> {
+        if self.size == 0 || self.present().count < self.size.div_ceil(BLOCK) {
             return None;
         }
-        if self.whole.load(Ordering::Relaxed) != CHECKED {
-            let mut start = 0;
-            let mut bytes = Vec::new();
-            while start < self.size {
-                let end = (start + PIECE as u64).min(self.size);
-                bytes.clear();
-                if !self.read(start..end, &mut bytes) {
-                    return None;
-                }
-                start = end;
+        let state = self.whole.load(Ordering::Acquire);
+        if state != CHECKED && state != CHECKING {
+            self.whole.store(CHECKING, Ordering::Release);
+            if self.size <= CHECKED_AT_ONCE {
+                self.check();
+            } else {
+                let entry = Arc::clone(self);
+                std::thread::spawn(move || entry.check());
             }
-            self.whole.store(CHECKED, Ordering::Relaxed);
         }
-        self.data.try_clone().ok()
+        if self.whole.load(Ordering::Acquire) == CHECKED { self.data.try_clone().ok() } else { None }
+    }
+
+    /// Reads all of it.
+    fn check(&self) {
+        let mut bytes = Vec::new();
+        let is_right = (0..self.size).step_by(PIECE).all(|start| {
+            bytes.clear();
+            self.read(start..(start + PIECE as u64).min(self.size), &mut bytes)
+        });
+        self.whole.store(if is_right { CHECKED } else { UNKNOWN }, Ordering::Release);
     }
 }
 
@@ -280,13 +291,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("entry");
         let whole = content(3 * BLOCK + 100);
-        let entry = Entry::create(&path, whole.len() as u64).unwrap();
+        let entry = Arc::new(Entry::create(&path, whole.len() as u64).unwrap());
         entry.write(0..whole.len() as u64, &whole).unwrap();
         assert!(entry.complete_file().is_some());
         drop(entry);
         let data = OpenOptions::new().write(true).open(path.join("data")).unwrap();
         data.write_all_at(b"X", BLOCK + 5).unwrap();
-        let entry = Entry::open(&path).unwrap().unwrap();
+        let entry = Arc::new(Entry::open(&path).unwrap().unwrap());
         assert!(entry.complete_file().is_none());
         let mut out = Vec::new();
         assert!(!entry.read(BLOCK..BLOCK + 10, &mut out) && out.is_empty());

@@ -77,11 +77,8 @@ impl Cache {
         }
     }
 
-    /// Puts the caches in front of a source.
-    ///
-    /// # Errors
-    /// None today: a folder that fails is told of and left out.
-    pub fn wrap(self: &Arc<Self>, source: Source) -> Result<Cached, Error> {
+    /// Puts the caches in front of a source. A folder that fails is told of and left out.
+    pub fn wrap(self: &Arc<Self>, source: Source) -> Cached {
         let entry = match &self.folder {
             Some(folder) if !source.is_local() => {
                 match self.entry(folder, source.identity(), Some(source.size())) {
@@ -94,7 +91,7 @@ impl Cache {
             }
             _ => None,
         };
-        Ok(Cached { source, entry, cache: Arc::clone(self) })
+        Cached { source, entry, cache: Arc::clone(self) }
     }
 
     /// The entry of this identity: an open one, or from the folder; made if a size is given.

@@ -14,7 +14,7 @@ use backlot_mezzfs::session::Session;
 use backlot_mezzfs::source::Patience;
 
 use crate::outside::{Log, can_mount, content, mounted, one, settings, until};
-use crate::server::{Fault, Served, Server};
+use crate::server::{Content, Fault, Served, Server};
 
 const SIZE: usize = 9 << 20;
 
@@ -105,7 +105,7 @@ async fn a_replaced_object_fails_whether_or_not_the_server_knows_if_match() {
     let server = Server::start();
     for is_strict in [true, false] {
         let served = |seed, etag: &str| Served {
-            content: Arc::new(content(SIZE, seed)),
+            content: Content::Bytes(Arc::new(content(SIZE, seed))),
             etag: Some(etag.to_owned()),
             is_strict,
         };
@@ -123,8 +123,10 @@ async fn a_replaced_object_fails_whether_or_not_the_server_knows_if_match() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_pinned_or_ranged_is_not_mounted() {
     let server = Server::start();
-    let url =
-        server.put_as("/film", Served { content: Arc::new(content(100, 6)), etag: None, is_strict: false });
+    let url = server.put_as(
+        "/film",
+        Served { content: Content::Bytes(Arc::new(content(100, 6))), etag: None, is_strict: false },
+    );
     let open = async |url: &str| {
         Session::open("test", &one(url, "film"), None, &settings()).await.unwrap_err().to_string()
     };

@@ -11,7 +11,7 @@ use backlot_mezzfs::replay::{Operation, Replay, Summary, rerun};
 use backlot_mezzfs::session::Settings;
 
 use crate::outside::{can_mount, content, mounted, one, settings};
-use crate::server::Server;
+use crate::server::{Content, Served, Server, made};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn files_are_the_bytes_of_their_objects() {
@@ -117,6 +117,50 @@ async fn sixty_four_readers_stay_within_the_memory() {
         }
     };
     tokio::task::spawn_blocking(test).await.unwrap();
+    mount.end().unwrap();
+}
+
+/// An object of 100 GB of which 10,000 frames are files: any of them is right, and little more than what is read is fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_frames_of_a_hundred_gigabytes() {
+    const FRAME: u64 = 10_000_000;
+    const READ: u64 = 65_536;
+    if !can_mount() {
+        return;
+    }
+    let server = Server::start();
+    let content = Content::Made(100_000_000_000);
+    let url = server.put_as("/film.yuv", Served { content, etag: Some("\"1\"".into()), is_strict: true });
+    let file = FileEntry {
+        path: "f/{}.yuv".into(),
+        object: "film".into(),
+        offset: 0,
+        length: Some(FRAME),
+        count: Some(10_000),
+    };
+    let manifest = MountManifest {
+        mezz_mount: 1,
+        objects: [("film".to_owned(), ObjectSource::Source(url))].into(),
+        files: vec![file],
+    };
+    let (mount, folder) = mounted(&manifest, &settings()).await;
+    let root = folder.path().to_owned();
+    let test = move || {
+        assert_eq!(std::fs::read_dir(root.join("f")).unwrap().count(), 10_000);
+        let mut buffer = vec![0; READ as usize];
+        for i in 0..100_u64 {
+            let frame = i * 7919 % 10_000;
+            let file = std::fs::File::open(root.join(format!("f/{frame:04}.yuv"))).unwrap();
+            let at = i * 104_729 % (FRAME - READ) / 4096 * 4096;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random).unwrap();
+            file.read_exact_at(&mut buffer, at).unwrap();
+            let start = frame * FRAME + at;
+            assert!(buffer == made(start..start + READ), "frame {frame} at {at}");
+        }
+    };
+    tokio::task::spawn_blocking(test).await.unwrap();
+    let fetched = Meters::get(&mount.reader().meters().fetched_bytes);
+    assert!(fetched * 10 <= 100 * READ * 11 + 10, "{fetched} bytes fetched for {}", 100 * READ);
     mount.end().unwrap();
 }
 

@@ -27,10 +27,43 @@ pub(crate) enum Fault {
     Silence,
 }
 
+/// The bytes of an object.
+#[derive(Clone)]
+pub(crate) enum Content {
+    /// These.
+    Bytes(Arc<Vec<u8>>),
+    /// As many as this, each made from its place: objects larger than any disk.
+    Made(u64),
+}
+
+impl Content {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Made(size) => *size,
+        }
+    }
+
+    fn of(&self, range: Range<u64>) -> Vec<u8> {
+        match self {
+            Self::Bytes(bytes) => bytes[range.start as usize..range.end as usize].to_vec(),
+            Self::Made(_) => made(range),
+        }
+    }
+}
+
+/// The bytes at these places of an object that is made.
+pub(crate) fn made(range: Range<u64>) -> Vec<u8> {
+    let word = |at: u64| {
+        (at / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).to_le_bytes()[(at % 8) as usize]
+    };
+    range.map(word).collect()
+}
+
 /// What is served under a path.
 #[derive(Clone)]
 pub(crate) struct Served {
-    pub(crate) content: Arc<Vec<u8>>,
+    pub(crate) content: Content,
     pub(crate) etag: Option<String>,
     /// Whether `If-Match` is understood.
     pub(crate) is_strict: bool,
@@ -79,8 +112,11 @@ impl Server {
 
     /// Serves these bytes and gives their URL.
     pub(crate) fn put(&self, path: &str, content: Vec<u8>, etag: &str) -> String {
-        let served =
-            Served { content: Arc::new(content), etag: Some(format!("\"{etag}\"")), is_strict: true };
+        let served = Served {
+            content: Content::Bytes(Arc::new(content)),
+            etag: Some(format!("\"{etag}\"")),
+            is_strict: true,
+        };
         self.put_as(path, served)
     }
 
@@ -143,7 +179,7 @@ fn answer(
     let served = state.objects.lock().unwrap().get(path).cloned();
     state.requests.fetch_add(1, Ordering::Relaxed);
     let Some(served) = served else { return status(connection, 404) };
-    let size = served.content.len() as u64;
+    let size = served.content.size();
     let range = headers.get("range").and_then(|text| {
         let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
@@ -174,14 +210,14 @@ fn answer(
     let etag = served.etag.as_ref().map_or(String::new(), |etag| format!("etag: {etag}\r\n"));
     if fault == Fault::Whole {
         write!(connection, "HTTP/1.1 200 OK\r\n{etag}content-length: {size}\r\n\r\n")?;
-        return connection.write_all(&served.content);
+        return connection.write_all(&served.content.of(0..size));
     }
     let length = range.end - range.start;
     let (first, last) = (range.start, range.end - 1);
-    let body = &served.content[range.start as usize..range.end as usize];
+    let body = served.content.of(range.clone());
     let sent = match fault {
         Fault::ResetAfter(count) | Fault::ShortAfter(count) => &body[..count.min(body.len())],
-        _ => body,
+        _ => &body[..],
     };
     // Counted before the client can know of it.
     state.bytes.fetch_add(sent.len() as u64, Ordering::Relaxed);
