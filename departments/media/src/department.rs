@@ -1,13 +1,18 @@
 //! The department media, as the house sees it.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backlot_department::{Access, Check, Department, Door, Finding, House, Install, Kind, Need, Page};
+use backlot_archer::native::Natives;
+use backlot_department::{
+    Access, Check, CommandContext, CommandError, Department, Door, Finding, House, Install, Kind, Need, Page,
+};
 use backlot_web::console::Icon;
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::archer::Decoder;
 use crate::ffmpeg::FfmpegSearch;
 use crate::kinds::{self, Tools};
 use crate::titles;
@@ -29,6 +34,13 @@ impl Default for Media {
     }
 }
 
+impl Media {
+    /// Who decodes for Archer.
+    fn decoder(&self) -> Arc<dyn backlot_archer::media::Media> {
+        Arc::new(Decoder(self.tools.clone()))
+    }
+}
+
 #[async_trait]
 impl Department for Media {
     fn name(&self) -> &'static str {
@@ -40,7 +52,9 @@ impl Department for Media {
     }
 
     fn kinds(&self) -> Vec<Arc<dyn Kind>> {
-        kinds::all(&self.tools)
+        let mut kinds = kinds::all(&self.tools);
+        kinds.extend(backlot_archer::durable::shipped_kinds(self.decoder()));
+        kinds
     }
 
     fn doors(&self, house: &House) -> Vec<Door> {
@@ -91,6 +105,24 @@ impl Department for Media {
         })
     }
 
+    fn commands(&self) -> Vec<clap::Command> {
+        vec![backlot_archer::command::command()]
+    }
+
+    async fn run_command(
+        &self,
+        name: &str,
+        matches: &clap::ArgMatches,
+        context: &CommandContext,
+    ) -> Result<ExitCode, CommandError> {
+        match name {
+            "archer" => {
+                backlot_archer::command::run(matches, context, self.decoder(), Natives::shipped()).await
+            }
+            _ => Err(CommandError::usage(format!("there is no command `{name}`"), "see `backlot help`")),
+        }
+    }
+
     fn checks(&self) -> Vec<Check> {
         let pip = Install::Pip(vec!["imageio-ffmpeg==0.8.1".to_owned()]);
         let apt = Install::Apt(vec!["ffmpeg".to_owned()]);
@@ -114,6 +146,13 @@ impl Department for Media {
             })
             .install(apt.clone())
             .install(pip.clone()),
+            Check::program(
+                "bwrap",
+                &["--version"],
+                "runs Archer's functions in a root file system of their own",
+                Need::Optional,
+            )
+            .install(Install::Apt(vec!["bubblewrap".to_owned()])),
             Check::new("SVT-AV1 in ffmpeg", "encodes AV1", Need::Optional, move || {
                 let tools = for_av1.clone();
                 async move {
