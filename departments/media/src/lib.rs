@@ -46,6 +46,7 @@ pub mod shots;
 pub mod source;
 pub mod thumbnail;
 
+mod archer;
 mod commands;
 mod container;
 mod department;
