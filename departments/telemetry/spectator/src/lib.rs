@@ -35,6 +35,8 @@ mod self_metrics;
 mod sketch;
 pub mod statsd;
 mod systemd;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use agent::{
     Addresses, Agent, AgentConfig, AgentError, AgentHandle, Flushed, PORT, Reach, SOCKET_PATH, STATSD_PORT,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use backlot_meters::Registry;
 use backlot_spectator::payload::Format;
 use backlot_spectator::registry::Limits;
+use backlot_spectator::testing::Answer;
 use backlot_spectator::{Compression, HttpTarget, Status};
 
 use crate::aggregator::Aggregator;
@@ -46,7 +47,7 @@ async fn much_is_sent_in_batches_at_once() {
     let flushed = agent.flush().await;
     assert_eq!((flushed.measurements, flushed.outcome.sent), (1050, 1050));
     let received = aggregator.received();
-    let mut sizes: Vec<usize> = received.iter().map(|one| one.payload.len()).collect();
+    let mut sizes: Vec<usize> = received.iter().map(|one| one.payload.as_ref().unwrap().len()).collect();
     sizes.sort_unstable();
     assert_eq!(sizes, [50, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100]);
     assert_eq!(aggregator.lines().len(), 1050);
@@ -62,7 +63,7 @@ async fn a_busy_aggregator_is_asked_again() {
     let agent = start(config(), &aggregator).await;
     send(&agent, &[b"c:n:1"]);
     seen(&agent, 1).await;
-    aggregator.answer(&[(503, ""), (429, "")]);
+    aggregator.answers(&[(503, ""), (429, "")]);
     assert_eq!(agent.flush().await.outcome.dropped(), 0);
     assert_eq!(aggregator.lines(), ["n,statistic=count Add 1"]);
     agent.stop().await;
@@ -73,7 +74,7 @@ async fn what_may_have_been_taken_is_not_sent_again() {
     let aggregator = Aggregator::start();
     let agent = start(config(), &aggregator).await;
     // The aggregator takes the batch and the connection breaks before its answer.
-    aggregator.answer(&[(0, "")]);
+    aggregator.answer([Answer::Break]);
     send(&agent, &[b"c:n:1"]);
     seen(&agent, 1).await;
     let flushed = agent.flush().await;
@@ -88,7 +89,7 @@ async fn losses_are_told_with_the_next_flush() {
     let aggregator = Aggregator::start();
     let agent = start(config(), &aggregator).await;
     let partial = r#"{"type":"partial","errorCount":2,"message":["key too long (tags={})"]}"#;
-    aggregator.answer(&[(202, partial), (500, "")]);
+    aggregator.answers(&[(202, partial), (500, "")]);
     let first = agent.flush().await;
     assert_eq!(first.outcome.messages, ["key too long (tags={})"]);
     let second = agent.flush().await;

@@ -3,6 +3,7 @@
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 
+use backlot_spectator::testing;
 use backlot_spectator::{Agent, AgentError, HttpPublisher, HttpTarget, Reach};
 
 use crate::aggregator::Aggregator;
@@ -16,9 +17,9 @@ async fn every_kind_of_meter_is_published() {
     let mut config = config();
     config.common_tags = vec![("nf.app".to_owned(), "www".to_owned())];
     let agent = start(config, &aggregator).await;
-    let first = "c:c,id=1:1\nc:c,id=1:2\ng:g:1.5\ng,120:h:2\nm:m:3\nm:m:1\nt:t:0.5\nd:d:3\nd:d:4\nT:T:0.1\nD:D:42\nC:C:10\nU:U:7\nX,1000:X:1\nA:A:1\n";
+    let first = "c:c,id=1:1\nc:c,id=1:2\ng:g:1.5\ng,120:h:2\nm:m:3\nm:m:1\nt:t:0.5\nd:d:3\nd:d:4\nT:T:0.1\nD:D:42\nC:C:10\nU:U:7\nX,1000:X:1\nA:A:1\nS:S:YQ==\n";
     send(&agent, &[first.as_bytes()]);
-    seen(&agent, 15).await;
+    seen(&agent, 16).await;
     agent.flush().await;
     let ages: Vec<String> = aggregator.lines().into_iter().filter(|line| line.starts_with("A,")).collect();
     assert!(ages.len() == 1 && ages[0].starts_with("A,nf.app=www,statistic=gauge Max 1"), "{ages:?}");
@@ -28,6 +29,7 @@ async fn every_kind_of_meter_is_published() {
         "D,nf.app=www,statistic=max Max 42",
         "D,nf.app=www,statistic=totalAmount Add 42",
         "D,nf.app=www,statistic=totalOfSquares Add 1764",
+        "S,distinct=R1B,nf.app=www,statistic=distinct Max 1",
         "T,nf.app=www,percentile=T0073,statistic=percentile Add 1",
         "T,nf.app=www,statistic=count Add 1",
         "T,nf.app=www,statistic=max Max 0.1",
@@ -51,10 +53,9 @@ async fn every_kind_of_meter_is_published() {
 
     // Of the second interval: what grew, and the gauges.
     send(&agent, &[b"C:C:15\nU:U:10\nX,3000:X:5"]);
-    seen(&agent, 18).await;
+    seen(&agent, 19).await;
     agent.flush().await;
-    let second: Vec<String> =
-        aggregator.received()[1..].iter().flat_map(|one| crate::aggregator::lines(&one.payload)).collect();
+    let second = testing::lines(&aggregator.received()[1..]);
     for line in [
         "C,nf.app=www,statistic=count Add 5",
         "U,nf.app=www,statistic=count Add 3",
