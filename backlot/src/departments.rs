@@ -4,5 +4,9 @@ use backlot_department::Department;
 
 /// Every department, in the order in which they start and appear.
 pub(crate) fn all() -> Vec<Box<dyn Department>> {
-    vec![Box::new(backlot_runs::Runs), Box::<backlot_media::Media>::default()]
+    vec![
+        Box::new(backlot_runs::Runs),
+        Box::<backlot_media::Media>::default(),
+        Box::<backlot_telemetry::Telemetry>::default(),
+    ]
 }
