@@ -50,6 +50,7 @@ pub(crate) fn command() -> Command {
         .arg(Arg::new("codecs").long("codecs").value_delimiter(',').value_parser(["x264", "svt_av1"]).default_value("x264,svt_av1").help("Codecs to try"))
         .arg(Arg::new("effort").long("effort").value_parser(["fast", "medium", "slow"]).default_value("fast").help("How hard the encoders try"))
         .arg(Arg::new("max-height").long("max-height").value_name("LINES").value_parser(value_parser!(u32).range(64..=4320)).default_value("1080").help("Do not try larger pictures"))
+        .arg(Arg::new("quality").long("quality").value_name("METRIC").value_parser(["auto", "vmaf", "psnr"]).default_value("auto").help("What quality is measured with; auto is VMAF where a model of it is found, else PSNR"))
         .arg(Arg::new("rungs").long("rungs").value_name("N").value_parser(value_parser!(u32).range(1..=64)).default_value("6").help("The most rungs for each codec"))
         .arg(Arg::new("out").long("out").value_name("DIR").value_parser(value_parser!(PathBuf)).help("Write the package and report.json there; DIR must not exist"))
         .arg(Arg::new("no-cache").long("no-cache").action(ArgAction::SetTrue).help("Encode everything anew"))
@@ -120,6 +121,7 @@ async fn params(
         "effort": matches.get_one::<String>("effort"),
         "max_height": matches.get_one::<u32>("max-height"),
         "rungs": matches.get_one::<u32>("rungs"),
+        "quality": matches.get_one::<String>("quality"),
     });
     match given {
         Value::Object(given) => spec()
@@ -172,7 +174,7 @@ pub(crate) async fn follow(house: &House, run: &str, say: impl Fn(&str)) -> Resu
                 } else {
                     String::new()
                 };
-                let line = format!("  {:<11} {} ({} tasks{again})", step.name, step.state, step.tasks.total);
+                let line = format!("  {:<13} {} ({} tasks{again})", step.name, step.state, step.tasks.total);
                 bar.suspend(|| say(&line));
             }
         }
@@ -252,9 +254,10 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
             line(
                 "rung",
                 format!(
-                    "{:<18} {:>8.0} kbit/s  PSNR {:.2} dB  SSIM {:.4}",
+                    "{:<18} {:>8.0} kbit/s  {}PSNR {:.2} dB  SSIM {:.4}",
                     rung.name,
                     rung.rate / 1000.0,
+                    rung.vmaf.map_or_else(String::new, |vmaf| format!("VMAF {vmaf:.2}  ")),
                     rung.psnr,
                     rung.ssim
                 ),
@@ -265,9 +268,10 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
                 line(
                     "saving",
                     format!(
-                        "{} {:+.1} % bits against the fixed ladder at equal PSNR",
+                        "{} {:+.1} % bits against the fixed ladder at equal {}",
                         saving.codec.encoder(),
-                        mean * 100.0
+                        mean * 100.0,
+                        title.metric.name()
                     ),
                 );
             }

@@ -14,6 +14,8 @@
 //! }
 //! ```
 
+pub mod vmaf;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};

@@ -28,7 +28,10 @@ pub(crate) const BENCHES: Suites = Suites {
         setup::for_benches(workspace, &folder)?;
         Ok(folder)
     },
-    programs: &[("work", "durable no-op tasks beside prefect, luigi and dask.distributed")],
+    programs: &[
+        ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
+        ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
+    ],
 };
 
 /// Other people's clients and test suites against our binary.
@@ -36,7 +39,11 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     word: "conformance",
     package: "backlot-conformance",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
-    programs: &[],
+    programs: &[
+        ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
+        ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
+        ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
+    ],
 };
 
 /// Lists the programs, or runs the one that is named with the arguments after it.

@@ -139,7 +139,7 @@ async fn try_all(
             files[index].push(encoded.path);
         }
         let of_shot: Vec<PathBuf> = files.iter().map(|files| files[number].clone()).collect();
-        for (index, measured) in measure(ffmpeg, source, shot, &of_shot).await?.into_iter().enumerate() {
+        for (index, measured) in measure(ffmpeg, source, shot, &of_shot, &[]).await?.into_iter().enumerate() {
             scores[index][number].psnr = measured.scores.clip("psnr_avg").unwrap_or(0.0);
         }
     }

@@ -1,13 +1,19 @@
 //! The department media, as the house sees it.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backlot_department::{Access, Check, Department, Door, Finding, House, Install, Kind, Need, Page};
+use backlot_archer::native::Natives;
+use backlot_department::{
+    Access, Check, CommandContext, CommandError, Department, Door, Finding, House, Install, Kind, Need, Page,
+};
 use backlot_web::console::Icon;
 use serde_json::{Value, json};
 
 use crate::Error;
+use crate::archer::Decoder;
+use crate::commands;
 use crate::ffmpeg::FfmpegSearch;
 use crate::kinds::{self, Tools};
 use crate::titles;
@@ -29,6 +35,13 @@ impl Default for Media {
     }
 }
 
+impl Media {
+    /// Who decodes for Archer.
+    fn decoder(&self) -> Arc<dyn backlot_archer::media::Media> {
+        Arc::new(Decoder(self.tools.clone()))
+    }
+}
+
 #[async_trait]
 impl Department for Media {
     fn name(&self) -> &'static str {
@@ -40,7 +53,9 @@ impl Department for Media {
     }
 
     fn kinds(&self) -> Vec<Arc<dyn Kind>> {
-        kinds::all(&self.tools)
+        let mut kinds = kinds::all(&self.tools);
+        kinds.extend(backlot_archer::durable::shipped_kinds(self.decoder()));
+        kinds
     }
 
     fn doors(&self, house: &House) -> Vec<Door> {
@@ -91,6 +106,26 @@ impl Department for Media {
         })
     }
 
+    fn commands(&self) -> Vec<clap::Command> {
+        let mut all = commands::all();
+        all.push(backlot_archer::command::command());
+        all
+    }
+
+    async fn run_command(
+        &self,
+        name: &str,
+        matches: &clap::ArgMatches,
+        context: &CommandContext,
+    ) -> Result<ExitCode, CommandError> {
+        match name {
+            "archer" => {
+                backlot_archer::command::run(matches, context, self.decoder(), Natives::shipped()).await
+            }
+            _ => commands::run(name, matches, context).await,
+        }
+    }
+
     fn checks(&self) -> Vec<Check> {
         let pip = Install::Pip(vec!["imageio-ffmpeg==0.8.1".to_owned()]);
         let apt = Install::Apt(vec!["ffmpeg".to_owned()]);
@@ -114,6 +149,13 @@ impl Department for Media {
             })
             .install(apt.clone())
             .install(pip.clone()),
+            Check::program(
+                "bwrap",
+                &["--version"],
+                "runs Archer's functions in a root file system of their own",
+                Need::Optional,
+            )
+            .install(Install::Apt(vec!["bubblewrap".to_owned()])),
             Check::new("SVT-AV1 in ffmpeg", "encodes AV1", Need::Optional, move || {
                 let tools = for_av1.clone();
                 async move {

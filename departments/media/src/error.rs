@@ -178,6 +178,9 @@ pub enum Error {
     /// Raw video could not be read or compared.
     #[error(transparent)]
     Frames(#[from] backlot_frames::Error),
+    /// VMAF cannot be computed.
+    #[error(transparent)]
+    Vmaf(#[from] backlot_vmaf::Error),
     /// A rate-quality curve cannot be used.
     #[error("rate-quality curve: {0}")]
     Curve(String),

@@ -29,7 +29,7 @@
 //!     effort: encode::Effort::Fast,
 //! };
 //! let encoded = encode::encode(&ffmpeg, source, request, Path::new("shot.mp4"), |_| ()).await?;
-//! let measured = measure::measure(&ffmpeg, source, shot, &[encoded.path]).await?;
+//! let measured = measure::measure(&ffmpeg, source, shot, &[encoded.path], &[]).await?;
 //! println!("{:?} dB", measured[0].scores.clip("psnr_avg"));
 //! # Ok(()) }
 //! ```
@@ -46,6 +46,8 @@ pub mod shots;
 pub mod source;
 pub mod thumbnail;
 
+mod archer;
+mod commands;
 mod container;
 mod department;
 mod error;

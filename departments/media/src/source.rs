@@ -22,7 +22,7 @@ const SEEK_MARGIN_SECONDS: f64 = 1.5;
 /// Bytes buffered between a decoder and the code here: a row at a time would be a system call each.
 const PIPE_BUFFER: usize = 1 << 20;
 /// Bicubic, and the same bits on every machine.
-const SCALE_FLAGS: &str = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact";
+pub(crate) const SCALE_FLAGS: &str = "bicubic+accurate_rnd+full_chroma_int+full_chroma_inp+bitexact";
 
 /// A clip and what its probe said.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,11 @@ impl Source<'_> {
 
     /// A job that reads frames `shot`: the input is set and the filters end in pictures of `size` and `layout`.
     pub(crate) fn job(&self, what: impl Into<String>, shot: Shot, size: Size, layout: Layout) -> Job {
+        self.job_ending_in(what, shot, &scale(size, self.pixel_format(layout)))
+    }
+
+    /// A job that reads frames `shot`, numbered from 0 at its first, through filters that end in `tail`.
+    pub(crate) fn job_ending_in(&self, what: impl Into<String>, shot: Shot, tail: &str) -> Job {
         let mut job = Job::new(what, self.path, "warning").args(["-xerror", "-threads", "1", "-copyts"]);
         let from = self.time_of(shot.start) - SEEK_MARGIN_SECONDS;
         if from > self.probe.start && self.probe.has_index() {
@@ -73,10 +78,10 @@ impl Source<'_> {
         }
         job.input(self.path)
             .args(["-map", "0:V:0", "-filter_threads", "1", "-fps_mode", "passthrough", "-vf"])
-            .arg(self.filters(shot, size, layout))
+            .arg(self.filters(shot, tail))
     }
 
-    fn filters(&self, shot: Shot, size: Size, layout: Layout) -> String {
+    fn filters(&self, shot: Shot, tail: &str) -> String {
         let rate = self.probe.rate;
         let mut filters = Vec::new();
         if let Some(fps) = self.probe.converted_to {
@@ -99,7 +104,7 @@ impl Source<'_> {
             filters.push(format!("settb=AVTB,trim={}", trim.join(":")));
         }
         filters.push(format!("settb={}/{},setpts=N", rate.den(), rate.num()));
-        filters.push(scale(size, self.pixel_format(layout)));
+        filters.push(tail.to_owned());
         filters.join(",")
     }
 

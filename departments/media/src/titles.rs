@@ -26,6 +26,7 @@ use crate::department::TITLES_DOOR;
 use crate::encode::Codec;
 use crate::kinds::{PackagedFile, Title};
 use crate::package::Package;
+use crate::plan::Metric;
 use crate::probe::Probe;
 
 /// The name of the runs that make titles.
@@ -256,7 +257,7 @@ fn title_body(run: &RunStatus, steps: &[StepStatus], report: &Report) -> Markup 
             }
             @for saving in &title.savings {
                 @if !saving.rows.is_empty() {
-                    (widgets::section(&format!("{} against the fixed ladder", codec_name(saving.codec)), saved(saving)))
+                    (widgets::section(&format!("{} against the fixed ladder", codec_name(saving.codec)), saved(saving, title.metric)))
                 }
             }
         }
@@ -293,10 +294,11 @@ fn facts(report: &Report) -> Markup {
                 let per_shot = title.per_shot.iter().find(|per_shot| per_shot.codec == saving.codec);
                 let note = match per_shot.and_then(|per_shot| per_shot.bd_rate) {
                     Some(bd_rate) => format!(
-                        "mean at equal PSNR; {:+.1} % by choosing the CRF shot by shot (BD-rate)",
+                        "mean at equal {}; {:+.1} % by choosing the CRF shot by shot (BD-rate)",
+                        title.metric.name(),
                         bd_rate * 100.0
                     ),
-                    None => "mean at equal PSNR".to_owned(),
+                    None => format!("mean at equal {}", title.metric.name()),
                 };
                 stats.push(widgets::stat(&name, &format!("{:+.1} %", mean * 100.0), &note));
             }
@@ -324,8 +326,8 @@ fn player(door: &str, report: &Report) -> Markup {
 }
 
 fn ladder(door: &str, report: &Report, title: &Title) -> Markup {
-    let mut table = Table::new(["Rung", "Codec", "Size", "CRF", "kbit/s", "PSNR dB", "SSIM", "File"])
-        .numeric(&[3, 4, 5, 6]);
+    let mut table = Table::new(["Rung", "Codec", "Size", "CRF", "kbit/s", "VMAF", "PSNR dB", "SSIM", "File"])
+        .numeric(&[3, 4, 5, 6, 7]);
     for rung in &title.ladder {
         let packaged = report
             .package
@@ -338,6 +340,7 @@ fn ladder(door: &str, report: &Report, title: &Title) -> Markup {
             html! { (rung.size) },
             html! { (crfs(&rung.crfs)) },
             html! { (format!("{:.0}", rung.rate / 1000.0)) },
+            html! { @if let Some(vmaf) = rung.vmaf { (format!("{vmaf:.2}")) } @else { "–" } },
             html! { (format!("{:.2}", rung.psnr)) },
             html! { (format!("{:.4}", rung.ssim)) },
             html! {
@@ -371,14 +374,14 @@ fn chart(door: &str, codec: &str) -> Markup {
     }
 }
 
-fn saved(saving: &crate::kinds::CodecSaving) -> Markup {
-    let mut table = Table::new(["Size", "Fixed kbit/s", "PSNR dB", "This title kbit/s", "Difference"])
+fn saved(saving: &crate::kinds::CodecSaving, metric: Metric) -> Markup {
+    let mut table = Table::new(["Size", "Fixed kbit/s", metric.title(), "This title kbit/s", "Difference"])
         .numeric(&[1, 2, 3, 4]);
     for row in &saving.rows {
         table.push([
             html! { (row.size) },
             html! { (format!("{:.0}", row.rate / 1000.0)) },
-            html! { (format!("{:.2}", row.psnr)) },
+            html! { (format!("{:.2}", row.quality)) },
             html! { @if let Some(rate) = row.hull_rate { (format!("{:.0}", rate / 1000.0)) } @else { "–" } },
             html! { @if let Some(rate) = row.hull_rate { (format!("{:+.1} %", (rate / row.rate - 1.0) * 100.0)) } @else { "beyond the curve" } },
         ]);

@@ -95,11 +95,14 @@ fn forbidden(from: &Place, to: &Place) -> Option<String> {
     }
 }
 
-/// A crate is named for its folder. The clients' folders are named for their language instead.
+/// A crate is named for its folder, where that alone says too little (`kernels`) for its department and its folder. The clients' folders
+/// are named for their language instead.
 fn misnamed(member: &Package) -> Option<String> {
     let folder = member.folder.rsplit('/').next().unwrap_or_default();
+    let parts: Vec<&str> = member.folder.split('/').collect();
     let is_right = member.name == folder
         || member.name.strip_prefix("backlot-") == Some(folder)
+        || matches!(parts[..], ["departments", department, _] if member.name == format!("backlot-{department}-{folder}"))
         || Place::of(&member.folder) == Some(Place::Client);
     (!is_right).then(|| {
         format!("{} lies in {}; call it backlot-{folder}, or rename the folder", member.name, member.folder)

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{Title, TitlePoint, Tools};
 use crate::encode::Codec;
+use crate::plan::Metric;
 
 /// The drawings of a chart: the suffix of the output's name, and the size. A page is read on a desk, where the chart is as
 /// wide as the report's column, and on a telephone, where that one would be too small to read.
@@ -62,15 +63,16 @@ fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
             .iter()
             .map(|point| {
                 format!(
-                    "{size}, crf {}: {:.0} kbit/s, {:.2} dB, SSIM {:.4}",
+                    "{size}, crf {}: {:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}{}",
                     point.crf,
                     point.rate / 1000.0,
                     point.psnr,
-                    point.ssim
+                    point.ssim,
+                    point.vmaf.map_or_else(String::new, |vmaf| format!(", VMAF {vmaf:.2}"))
                 )
             })
             .collect();
-        let (rates, scores) = curve(&line);
+        let (rates, scores) = curve(&line, title.metric);
         figure = figure.trace(
             Scatter::new(rates, scores)
                 .name(format!("{}p", size.height))
@@ -82,7 +84,7 @@ fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
     }
     let mut hull: Vec<&TitlePoint> = own.iter().copied().filter(|point| point.on_hull).collect();
     hull.sort_by(|a, b| a.rate.total_cmp(&b.rate));
-    let (rates, scores) = curve(&hull);
+    let (rates, scores) = curve(&hull, title.metric);
     let ink = Color::hex(0x007f_7f7f);
     figure = figure.trace(
         Scatter::new(rates, scores)
@@ -92,7 +94,8 @@ fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
             .opacity(0.45),
     );
     let chosen = title.ladder.iter().filter(|rung| rung.codec == codec);
-    let (rates, scores): (Vec<f64>, Vec<f64>) = chosen.map(|rung| (rung.rate / 1000.0, rung.psnr)).unzip();
+    let (rates, scores): (Vec<f64>, Vec<f64>) =
+        chosen.map(|rung| (rung.rate / 1000.0, rung.quality(title.metric))).unzip();
     figure
         .trace(
             Scatter::new(rates, scores).name("rungs, shot by shot").mode(Mode::MARKERS).marker(
@@ -107,10 +110,10 @@ fn rate_quality(name: &str, codec: Codec, title: &Title) -> Figure {
             Layout::default()
                 .title(FigureTitle::from(format!("{name}: rate and quality, {}", codec.encoder())))
                 .xaxis(Axis::log("rate (kbit/s)"))
-                .yaxis(Axis::titled("PSNR (dB)")),
+                .yaxis(Axis::titled(title.metric.title())),
         )
 }
 
-fn curve(points: &[&TitlePoint]) -> (Vec<f64>, Vec<f64>) {
-    points.iter().map(|point| (point.rate / 1000.0, point.psnr)).unzip()
+fn curve(points: &[&TitlePoint], metric: Metric) -> (Vec<f64>, Vec<f64>) {
+    points.iter().map(|point| (point.rate / 1000.0, point.quality(metric))).unzip()
 }

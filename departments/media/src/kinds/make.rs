@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use backlot_frames::{Rate, Shot};
+use backlot_vmaf::{Model, ModelOptions};
 use backlot_work::{BlobRef, Outputs, TaskContext, TaskError};
 use serde::{Deserialize, Serialize};
 
@@ -20,10 +21,10 @@ use crate::{
 /// A lossless frame has an infinite PSNR, which JSON cannot say; this stands for it, above any PSNR of 16-bit video.
 pub(super) const LOSSLESS_DB: f64 = 200.0;
 
-/// Constant rate factors tried for each codec. Between neighbours the rate falls to about 0.4, near enough that a shot's curve
-/// may be interpolated.
-const X264_CRFS: [u32; 4] = [18, 25, 32, 39];
-const SVT_AV1_CRFS: [u32; 4] = [24, 36, 48, 60];
+/// Constant rate factors tried for each codec. Between neighbours the rate about halves, near enough that a shot's curve may be
+/// interpolated. The first is tried at the largest size only: a smaller one has never been worth so many bits.
+const X264_CRFS: [u32; 5] = [18, 23, 28, 33, 39];
+const SVT_AV1_CRFS: [u32; 5] = [24, 33, 42, 51, 60];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,8 +61,9 @@ pub(super) async fn plan_kind(task: &TaskContext, _tools: &Tools) -> Result<Outp
                 Codec::X264 => X264_CRFS,
                 Codec::SvtAv1 => SVT_AV1_CRFS,
             };
-            for &size in &sizes {
-                for crf in crfs {
+            for (place, &size) in sizes.iter().enumerate() {
+                let is_largest = place + 1 == sizes.len();
+                for crf in crfs.into_iter().skip(usize::from(!is_largest)) {
                     encodes.push(EncodeRequest {
                         shot,
                         size,
@@ -152,6 +154,9 @@ struct MeasureInput {
     probe: Probe,
     group: ShotGroup,
     tools: String,
+    /// The text of a model of VMAF.
+    #[serde(default)]
+    model: Option<BlobRef>,
 }
 
 /// The scores of one encode of a shot.
@@ -162,6 +167,9 @@ pub(super) struct ShotScores {
     pub(super) psnr: f64,
     /// SSIM over all planes, 0 to 1.
     pub(super) ssim: f64,
+    /// Mean VMAF, 0 to 100; absent where there was no model.
+    #[serde(default)]
+    pub(super) vmaf: Option<f64>,
 }
 
 pub(super) async fn measure_kind(task: &TaskContext, tools: &Tools) -> Result<Outputs, TaskError> {
@@ -173,6 +181,16 @@ pub(super) async fn measure_kind(task: &TaskContext, tools: &Tools) -> Result<Ou
     for encode in &input.group.encodes {
         files.push(task.file(&encode.file).await?);
     }
+    let models = match &input.model {
+        Some(blob) => {
+            let text = task.file(blob).await?;
+            let text = std::fs::read_to_string(text.path())
+                .map_err(|error| failed(crate::Error::io(text.path(), error)))?;
+            let options = ModelOptions { name: Some(VMAF.to_owned()), ..ModelOptions::default() };
+            vec![Model::parse(&text, &options).map_err(|error| failed(error.into()))?]
+        }
+        None => Vec::new(),
+    };
     let mut scores = Vec::with_capacity(files.len());
     // Some decoders at once share the decoding of the source; more would only wait for each other.
     for (done, some) in files.chunks(AT_ONCE).enumerate() {
@@ -181,7 +199,7 @@ pub(super) async fn measure_kind(task: &TaskContext, tools: &Tools) -> Result<Ou
             format!("{} of {}", done * AT_ONCE, files.len()),
         );
         let paths: Vec<PathBuf> = some.iter().map(|file| file.path().to_owned()).collect();
-        for measured in measure(ffmpeg, source, input.group.shot, &paths).await.map_err(failed)? {
+        for measured in measure(ffmpeg, source, input.group.shot, &paths, &models).await.map_err(failed)? {
             let score = |name: &str| {
                 measured
                     .scores
@@ -192,11 +210,15 @@ pub(super) async fn measure_kind(task: &TaskContext, tools: &Tools) -> Result<Ou
                 frames: measured.frames,
                 psnr: score("psnr_avg")?.min(LOSSLESS_DB),
                 ssim: score("ssim_all")?,
+                vmaf: if models.is_empty() { None } else { Some(score(VMAF)?) },
             });
         }
     }
     Outputs::new().value("scores", &scores)
 }
+
+/// The name of VMAF's column.
+const VMAF: &str = "vmaf";
 
 /// Encodes measured in one pass over the source: each needs a decoder process and a frame in memory.
 const AT_ONCE: usize = 5;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::make::{ShotGroup, ShotScores};
 use crate::{
     encode::{Codec, EncodeRequest},
-    plan::{RateQuality, ShotScore, Size, pooled_point},
+    plan::{Metric, Offer, RateQuality, Size, pooled_point},
 };
 
 /// What tells the encodes of a shot apart.
@@ -25,24 +25,34 @@ impl From<EncodeRequest> for Setting {
     }
 }
 
-/// An encode of a shot.
+/// An encode of a shot, as measured.
 #[derive(Clone, Debug)]
 pub(super) struct Encode {
     pub(super) file: BlobRef,
-    pub(super) score: ShotScore,
+    pub(super) frames: u64,
+    bytes: u64,
+    psnr: f64,
     ssim: f64,
+    vmaf: Option<f64>,
 }
 
 /// The encodes of every shot, in the order of the shots.
-pub(super) struct Measured(Vec<HashMap<Setting, Encode>>);
+pub(super) struct Measured {
+    metric: Metric,
+    shots: Vec<HashMap<Setting, Encode>>,
+}
 
 /// A whole title, with one encode of each shot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole {
-    /// Bits per second and PSNR in dB.
+    /// Bits per second, and the quality in the metric that the ladder goes by.
     pub(super) point: RateQuality,
+    /// In dB.
+    pub(super) psnr: f64,
     /// 0 to 1.
     pub(super) ssim: f64,
+    /// 0 to 100; `None` where it was not measured.
+    pub(super) vmaf: Option<f64>,
 }
 
 fn uneven() -> TaskError {
@@ -51,27 +61,37 @@ fn uneven() -> TaskError {
 
 impl Measured {
     /// Takes groups of encodes, one for each shot, and the scores of each group in its order.
-    pub(super) fn new(groups: &[ShotGroup], scores: &[Vec<ShotScores>]) -> Result<Self, TaskError> {
+    pub(super) fn new(
+        metric: Metric,
+        groups: &[ShotGroup],
+        scores: &[Vec<ShotScores>],
+    ) -> Result<Self, TaskError> {
         if groups.is_empty() {
             return Err(uneven());
         }
-        let mut measured = Self(vec![HashMap::new(); groups.len()]);
+        let mut measured = Self { metric, shots: vec![HashMap::new(); groups.len()] };
         measured.add(groups, scores)?;
         Ok(measured)
     }
 
     /// Takes more encodes of the same shots.
     pub(super) fn add(&mut self, groups: &[ShotGroup], scores: &[Vec<ShotScores>]) -> Result<(), TaskError> {
-        if groups.len() != self.0.len() || scores.len() != groups.len() {
+        if groups.len() != self.shots.len() || scores.len() != groups.len() {
             return Err(uneven());
         }
-        for ((encodes, group), scores) in self.0.iter_mut().zip(groups).zip(scores) {
+        for ((encodes, group), scores) in self.shots.iter_mut().zip(groups).zip(scores) {
             if group.encodes.len() != scores.len() {
                 return Err(uneven());
             }
             for (encode, score) in group.encodes.iter().zip(scores) {
-                let measured = ShotScore { frames: score.frames, bytes: encode.bytes, psnr: score.psnr };
-                let known = Encode { file: encode.file.clone(), score: measured, ssim: score.ssim };
+                let known = Encode {
+                    file: encode.file.clone(),
+                    frames: score.frames,
+                    bytes: encode.bytes,
+                    psnr: score.psnr,
+                    ssim: score.ssim,
+                    vmaf: score.vmaf,
+                };
                 encodes.insert(encode.request.into(), known);
             }
         }
@@ -80,31 +100,53 @@ impl Measured {
 
     /// How many shots there are.
     pub(super) fn shots(&self) -> usize {
-        self.0.len()
+        self.shots.len()
     }
 
     /// One encode.
     pub(super) fn get(&self, shot: usize, setting: Setting) -> Result<&Encode, TaskError> {
-        self.0[shot].get(&setting).ok_or_else(uneven)
+        self.shots[shot].get(&setting).ok_or_else(uneven)
+    }
+
+    /// What [`equal_slope`](crate::plan::equal_slope) needs to know of an encode.
+    pub(super) fn offer(&self, shot: usize, setting: Setting) -> Result<Offer, TaskError> {
+        let encode = self.get(shot, setting)?;
+        Ok(Offer { bytes: encode.bytes, loss: self.loss(encode)? })
+    }
+
+    /// The sum of what its frames lose.
+    fn loss(&self, encode: &Encode) -> Result<f64, TaskError> {
+        let quality = match self.metric {
+            Metric::Psnr => encode.psnr,
+            Metric::Vmaf => encode.vmaf.ok_or_else(uneven)?,
+        };
+        Ok(self.metric.loss(quality) * encode.frames as f64)
     }
 
     /// The title when its shots have these encodes, one for each. `rate` is in frames per second.
     pub(super) fn whole(&self, settings: &[Setting], rate: f64) -> Result<Whole, TaskError> {
-        if settings.len() != self.0.len() {
+        if settings.len() != self.shots.len() {
             return Err(uneven());
         }
-        let (mut frames, mut bytes, mut loss, mut ssim) = (0, 0, 0.0, 0.0);
+        let (mut frames, mut bytes, mut loss, mut ssim, mut error) = (0, 0, 0.0, 0.0, 0.0);
+        let mut vmaf = Some(0.0);
         for (shot, &setting) in settings.iter().enumerate() {
             let encode = self.get(shot, setting)?;
-            frames += encode.score.frames;
-            bytes += encode.score.bytes;
-            loss += encode.score.loss();
-            ssim += encode.ssim * encode.score.frames as f64;
+            frames += encode.frames;
+            bytes += encode.bytes;
+            loss += self.loss(encode)?;
+            error += Metric::Psnr.loss(encode.psnr) * encode.frames as f64;
+            ssim += encode.ssim * encode.frames as f64;
+            vmaf = vmaf.zip(encode.vmaf).map(|(sum, own)| sum + own * encode.frames as f64);
         }
         if frames == 0 {
             return Err(uneven());
         }
-        let point = pooled_point(bytes, loss, frames, rate);
-        Ok(Whole { point, ssim: ssim / frames as f64 })
+        Ok(Whole {
+            point: pooled_point(self.metric, bytes, loss, frames, rate),
+            psnr: Metric::Psnr.quality(error / frames as f64),
+            ssim: ssim / frames as f64,
+            vmaf: vmaf.map(|sum| sum / frames as f64),
+        })
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     encode::{Codec, EncodeRequest},
-    plan::{Candidate, LadderOptions, Offer, Size, between, equal_slope, pooled_point, select_ladder},
+    plan::{Candidate, LadderRules, Metric, Offer, Size, between, equal_slope, pooled_point, select_ladder},
     probe::Probe,
 };
 
@@ -46,8 +46,9 @@ pub(super) struct RungsInput {
     groups: Vec<ShotGroup>,
     /// For each shot the scores of its encodes, in the order of its group.
     scores: Vec<Vec<ShotScores>>,
+    metric: Metric,
     #[serde(default)]
-    ladder: LadderOptions,
+    ladder: LadderRules,
     /// The most rungs for each codec.
     max_rungs: usize,
 }
@@ -61,17 +62,17 @@ pub(super) async fn rungs_kind(task: &TaskContext, _tools: &Tools) -> Result<Out
 
 /// Pure: scores of trials in, rungs and the encodes that they need beyond the trials out.
 pub(super) fn plan(input: &RungsInput) -> Result<(Vec<PlannedRung>, Vec<EncodeRequest>), TaskError> {
-    let measured = Measured::new(&input.groups, &input.scores)?;
+    let measured = Measured::new(input.metric, &input.groups, &input.scores)?;
     let trials: Vec<EncodeRequest> = input.groups[0].encodes.iter().map(|encode| encode.request).collect();
     let mut codecs: Vec<Codec> = trials.iter().map(|trial| trial.codec).collect();
     codecs.sort_unstable();
     codecs.dedup();
-    let options = LadderOptions { max_rungs: input.max_rungs.clamp(1, 64), ..input.ladder };
+    let options = input.ladder.options(input.metric, input.max_rungs.clamp(1, 64));
     let mut rungs = Vec::new();
     for &codec in &codecs {
         let settings: Vec<Setting> =
             trials.iter().filter(|trial| trial.codec == codec).map(|&trial| trial.into()).collect();
-        let mixtures = mixtures(&measured, &settings, input.probe.rate.per_second())?;
+        let mixtures = mixtures(&measured, input.metric, &settings, input.probe.rate.per_second())?;
         let candidates: Vec<Candidate> = mixtures.iter().map(|(candidate, _)| *candidate).collect();
         for index in select_ladder(&candidates, &options).map_err(failed)? {
             let (candidate, crfs) = &mixtures[index];
@@ -95,6 +96,7 @@ pub(super) fn plan(input: &RungsInput) -> Result<(Vec<PlannedRung>, Vec<EncodeRe
 /// the rate factor of each shot.
 fn mixtures(
     measured: &Measured,
+    metric: Metric,
     settings: &[Setting],
     rate: f64,
 ) -> Result<Vec<(Candidate, Vec<u32>)>, TaskError> {
@@ -111,9 +113,9 @@ fn mixtures(
         for shot in 0..measured.shots() {
             let mut trials = Vec::with_capacity(own.len());
             for &setting in &own {
-                trials.push((setting.crf, measured.get(shot, setting)?.score.offer()));
+                trials.push((setting.crf, measured.offer(shot, setting)?));
             }
-            frames += measured.get(shot, own[0])?.score.frames;
+            frames += measured.get(shot, own[0])?.frames;
             let (shot_crfs, shot_offers) = between(&trials).map_err(failed)?.into_iter().unzip();
             crfs.push(shot_crfs);
             offers.push(shot_offers);
@@ -121,7 +123,7 @@ fn mixtures(
         let walk = equal_slope(&offers).map_err(failed)?;
         for place in walk.spread(MIXTURES_OF_A_SIZE) {
             let (bytes, loss) = walk.totals()[place];
-            let point = pooled_point(bytes, loss, frames, rate);
+            let point = pooled_point(metric, bytes, loss, frames, rate);
             let choice = walk.choice(place);
             let chosen = choice.iter().zip(&crfs).map(|(&index, crfs)| crfs[index]).collect();
             mixtures.push((Candidate { size, point }, chosen));

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     encode::Codec,
-    plan::{RateQuality, Saving, Size, Trial, bd_rate, measured_on_fixed_ladder, saving, upper_hull},
+    plan::{Metric, RateQuality, Saving, Size, Trial, bd_rate, measured_on_fixed_ladder, saving, upper_hull},
     probe::Probe,
 };
 
@@ -30,6 +30,8 @@ pub struct TitlePoint {
     pub psnr: f64,
     /// SSIM over the title, 0 to 1.
     pub ssim: f64,
+    /// Mean VMAF over the title, 0 to 100; `None` where it was not measured.
+    pub vmaf: Option<f64>,
     /// Whether it lies on its codec's convex hull.
     pub on_hull: bool,
 }
@@ -51,6 +53,8 @@ pub struct LadderRung {
     pub psnr: f64,
     /// SSIM over the title, 0 to 1.
     pub ssim: f64,
+    /// Mean VMAF over the title, 0 to 100; `None` where it was not measured.
+    pub vmaf: Option<f64>,
 }
 
 /// What choosing the rate factor shot by shot gives over one for the whole title.
@@ -70,8 +74,8 @@ pub struct FixedRow {
     pub size: Size,
     /// The row's rate in bits per second.
     pub rate: f64,
-    /// PSNR that x264 reaches there, in dB.
-    pub psnr: f64,
+    /// The quality that x264 reaches there, in the title's metric.
+    pub quality: f64,
     /// The rate at which this codec's hull has that quality; `None` where the hull does not reach it.
     pub hull_rate: Option<f64>,
 }
@@ -90,6 +94,8 @@ pub struct CodecSaving {
 /// What is known about a title after its trials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Title {
+    /// What the curves, the ladder and the savings go by.
+    pub metric: Metric,
     /// Every trial.
     pub points: Vec<TitlePoint>,
     /// The chosen rungs, codec by codec, by rising rate.
@@ -104,6 +110,7 @@ pub struct Title {
 #[serde(deny_unknown_fields)]
 struct TitleInput {
     probe: Probe,
+    metric: Metric,
     /// The trials of each shot.
     groups: Vec<ShotGroup>,
     /// For each shot the scores of its trials, in the order of its group.
@@ -119,11 +126,12 @@ pub(super) async fn title_kind(task: &TaskContext, _tools: &Tools) -> Result<Out
     let (title, rungs) = title(&input)?;
     for rung in &title.ladder {
         task.log(format!(
-            "{}: {:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}",
+            "{}: {:.0} kbit/s, PSNR {:.2} dB, SSIM {:.4}{}",
             rung.name,
             rung.rate / 1000.0,
             rung.psnr,
-            rung.ssim
+            rung.ssim,
+            rung.vmaf.map_or_else(String::new, |vmaf| format!(", VMAF {vmaf:.2}"))
         ));
     }
     Outputs::new().value("title", &title)?.value("rungs", &rungs)
@@ -131,7 +139,7 @@ pub(super) async fn title_kind(task: &TaskContext, _tools: &Tools) -> Result<Out
 
 /// Pure: scores in, ladder out.
 fn title(input: &TitleInput) -> Result<(Title, Vec<RungFiles>), TaskError> {
-    let mut measured = Measured::new(&input.groups, &input.scores)?;
+    let mut measured = Measured::new(input.metric, &input.groups, &input.scores)?;
     measured.add(&input.rung_groups, &input.rung_scores)?;
     let rate = input.probe.rate.per_second();
     let mut points = Vec::new();
@@ -143,8 +151,9 @@ fn title(input: &TitleInput) -> Result<(Title, Vec<RungFiles>), TaskError> {
             size: setting.size,
             crf: setting.crf,
             rate: whole.point.rate,
-            psnr: whole.point.quality,
+            psnr: whole.psnr,
             ssim: whole.ssim,
+            vmaf: whole.vmaf,
             on_hull: false,
         });
     }
@@ -154,22 +163,25 @@ fn title(input: &TitleInput) -> Result<(Title, Vec<RungFiles>), TaskError> {
     // The fixed ladder is one of H.264; where only AV1 was tried it is measured with that.
     let anchor = if codecs.contains(&Codec::X264) { Codec::X264 } else { codecs[0] };
     let anchor_trials: Vec<Trial> =
-        points.iter().filter(|point| point.codec == anchor).map(TitlePoint::trial).collect();
+        points.iter().filter(|point| point.codec == anchor).map(|point| point.trial(input.metric)).collect();
     let fixed = measured_on_fixed_ladder(input.probe.size, &anchor_trials);
 
     let (mut ladder, mut files) = (Vec::new(), Vec::new());
     let (mut savings, mut per_shot) = (Vec::new(), Vec::new());
     for &codec in &codecs {
         let own: Vec<usize> = (0..points.len()).filter(|&index| points[index].codec == codec).collect();
-        let curve: Vec<RateQuality> = own.iter().map(|&index| points[index].trial().point).collect();
+        let curve: Vec<RateQuality> =
+            own.iter().map(|&index| points[index].trial(input.metric).point).collect();
         let hull = upper_hull(&curve).map_err(failed)?;
         for &index in &hull {
             points[own[index]].on_hull = true;
         }
         let uniform: Vec<RateQuality> = hull.iter().map(|&index| curve[index]).collect();
         let rungs = rungs(&measured, input, codec)?;
-        let chosen: Vec<RateQuality> =
-            rungs.iter().map(|(rung, _)| RateQuality { rate: rung.rate, quality: rung.psnr }).collect();
+        let chosen: Vec<RateQuality> = rungs
+            .iter()
+            .map(|(rung, _)| RateQuality { rate: rung.rate, quality: rung.quality(input.metric) })
+            .collect();
         let everything: Vec<RateQuality> = uniform.iter().chain(&chosen).copied().collect();
         let hull = upper_hull(&everything).map_err(failed)?;
         let best: Vec<RateQuality> = hull.iter().map(|&index| everything[index]).collect();
@@ -180,13 +192,33 @@ fn title(input: &TitleInput) -> Result<(Title, Vec<RungFiles>), TaskError> {
             ladder.push(rung);
         }
     }
-    Ok((Title { points, ladder, savings, per_shot }, files))
+    Ok((Title { metric: input.metric, points, ladder, savings, per_shot }, files))
 }
 
 impl TitlePoint {
-    fn trial(&self) -> Trial {
-        let point = RateQuality { rate: self.rate, quality: self.psnr };
+    /// Its quality in a metric that it was measured with.
+    pub fn quality(&self, metric: Metric) -> f64 {
+        quality(metric, self.psnr, self.vmaf)
+    }
+
+    fn trial(&self, metric: Metric) -> Trial {
+        let point = RateQuality { rate: self.rate, quality: self.quality(metric) };
         Trial { size: self.size, crf: self.crf, point }
+    }
+}
+
+impl LadderRung {
+    /// Its quality in a metric that it was measured with.
+    pub fn quality(&self, metric: Metric) -> f64 {
+        quality(metric, self.psnr, self.vmaf)
+    }
+}
+
+/// Not a number for VMAF that was not measured.
+fn quality(metric: Metric, psnr: f64, vmaf: Option<f64>) -> f64 {
+    match metric {
+        Metric::Psnr => psnr,
+        Metric::Vmaf => vmaf.unwrap_or(f64::NAN),
     }
 }
 
@@ -211,8 +243,9 @@ fn rungs(
             size: planned.size,
             crfs: planned.crfs.clone(),
             rate: whole.point.rate,
-            psnr: whole.point.quality,
+            psnr: whole.psnr,
             ssim: whole.ssim,
+            vmaf: whole.vmaf,
         };
         rungs.push((rung, RungFiles { name, size: planned.size, files }));
     }
@@ -233,7 +266,7 @@ fn codec_saving(codec: Codec, fixed: &[(Size, RateQuality)], hull: &[RateQuality
             FixedRow {
                 size: *size,
                 rate: point.rate,
-                psnr: point.quality,
+                quality: point.quality,
                 hull_rate: row.map(|row| row.rate),
             }
         })
@@ -311,14 +344,15 @@ mod tests {
     #[test]
     fn a_rung_gives_its_bits_to_the_shot_that_needs_them() {
         let (trials, scores) = groups(|_| vec![18, 25, 32, 39]);
-        let input = json!({"probe": probe(), "groups": trials, "scores": scores, "max_rungs": 6});
+        let input =
+            json!({"probe": probe(), "groups": trials, "scores": scores, "metric": "psnr", "max_rungs": 6});
         let (planned, encodes) = rungs::plan(&serde_json::from_value(input).unwrap()).unwrap();
         let in_shot = |start: u64| {
             encodes.iter().filter(|encode| encode.shot.start == start).map(|encode| encode.crf).collect()
         };
         let (rung_groups, rung_scores) = groups(in_shot);
         let input = json!({
-            "probe": probe(), "groups": trials, "scores": scores, "rungs": planned, "rung_groups": rung_groups,
+            "probe": probe(), "groups": trials, "scores": scores, "metric": "psnr", "rungs": planned, "rung_groups": rung_groups,
             "rung_scores": rung_scores,
         });
         let (title, files) = title(&serde_json::from_value(input).unwrap()).unwrap();
@@ -347,7 +381,8 @@ mod tests {
     #[test]
     fn shots_that_were_not_encoded_alike_are_refused() {
         let (trials, scores) = groups(|start| if start == 0 { vec![18, 25] } else { vec![18] });
-        let input = json!({"probe": probe(), "groups": trials, "scores": scores, "max_rungs": 6});
+        let input =
+            json!({"probe": probe(), "groups": trials, "scores": scores, "metric": "psnr", "max_rungs": 6});
         let refused = rungs::plan(&serde_json::from_value(input).unwrap()).unwrap_err().to_string();
         assert!(refused.contains("not all encoded alike"), "{refused}");
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
-    plan::{RateQuality, Size, Trial, upper_hull},
+    plan::{Metric, RateQuality, Size, Trial, upper_hull},
 };
 
 /// What a rung can be: one encode of the whole title, or a mixture of encodes of one size, shot by shot.
@@ -23,8 +23,7 @@ impl From<Trial> for Candidate {
 }
 
 /// What a ladder must look like.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LadderOptions {
     /// The most rungs, at least 1.
     pub max_rungs: usize,
@@ -40,15 +39,50 @@ pub struct LadderOptions {
     pub max_rate: f64,
 }
 
+impl LadderOptions {
+    /// What suits a metric. In PSNR half a dB is a visible step, and above 50 dB eight-bit video is visually lossless. In VMAF six
+    /// points are a just noticeable difference and a third of that is a step worth having; above 97 nobody tells it from the
+    /// source.
+    pub fn for_metric(metric: Metric) -> Self {
+        let (min_quality_step, enough_quality) = match metric {
+            Metric::Psnr => (0.5, 50.0),
+            Metric::Vmaf => (2.0, 97.0),
+        };
+        Self { max_rungs: 8, min_rate_ratio: 1.4, min_quality_step, enough_quality, max_rate: 40e6 }
+    }
+}
+
 impl Default for LadderOptions {
-    /// For PSNR in dB: half a dB is a visible step, above 50 dB eight-bit video is visually lossless.
+    /// For PSNR.
     fn default() -> Self {
-        Self {
-            max_rungs: 8,
-            min_rate_ratio: 1.4,
-            min_quality_step: 0.5,
-            enough_quality: 50.0,
-            max_rate: 40e6,
+        Self::for_metric(Metric::Psnr)
+    }
+}
+
+/// What a caller asks of a ladder; the rest is what suits the metric. Fields are those of [`LadderOptions`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LadderRules {
+    /// See [`LadderOptions::min_rate_ratio`].
+    pub min_rate_ratio: Option<f64>,
+    /// See [`LadderOptions::min_quality_step`].
+    pub min_quality_step: Option<f64>,
+    /// See [`LadderOptions::enough_quality`].
+    pub enough_quality: Option<f64>,
+    /// See [`LadderOptions::max_rate`].
+    pub max_rate: Option<f64>,
+}
+
+impl LadderRules {
+    /// The options for a ladder of at most `max_rungs` rungs.
+    pub fn options(&self, metric: Metric, max_rungs: usize) -> LadderOptions {
+        let usual = LadderOptions::for_metric(metric);
+        LadderOptions {
+            max_rungs,
+            min_rate_ratio: self.min_rate_ratio.unwrap_or(usual.min_rate_ratio),
+            min_quality_step: self.min_quality_step.unwrap_or(usual.min_quality_step),
+            enough_quality: self.enough_quality.unwrap_or(usual.enough_quality),
+            max_rate: self.max_rate.unwrap_or(usual.max_rate),
         }
     }
 }

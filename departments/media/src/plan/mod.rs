@@ -17,9 +17,9 @@ mod title;
 pub use bd_rate::{RungSaving, Saving, bd_rate, saving};
 pub use fixed::{FIXED_LADDER, FixedRung, fixed_ladder, measured_on_fixed_ladder};
 pub use hull::upper_hull;
-pub use ladder::{Candidate, LadderOptions, select_ladder};
+pub use ladder::{Candidate, LadderOptions, LadderRules, select_ladder};
 pub use per_shot::{EqualSlope, Offer, between, equal_slope};
-pub use title::{QUALITY_CEILING_DB, ShotScore, Trial, pooled_point, psnr_of_loss, title_point, trial_sizes};
+pub use title::{Metric, QUALITY_CEILING_DB, ShotScore, Trial, pooled_point, title_point, trial_sizes};
 
 use serde::{Deserialize, Serialize};
 

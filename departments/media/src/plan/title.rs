@@ -2,11 +2,60 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{FIXED_LADDER, MIN_SIDE, Offer, RateQuality, Size};
+use crate::plan::{FIXED_LADDER, MIN_SIDE, RateQuality, Size};
 
 /// PSNR at which a lossless shot is entered: an infinite score cannot be averaged or drawn. It is above what eight-bit
 /// rounding alone leaves (58.9 dB).
 pub const QUALITY_CEILING_DB: f64 = 60.0;
+
+/// What quality is measured with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// PSNR over all planes, in dB.
+    Psnr,
+    /// VMAF, 0 to 100.
+    Vmaf,
+}
+
+/// The least VMAF loss of a frame. Scores end at 100, so a loss of 0 says only that there is no telling; logarithms need more.
+const LEAST_VMAF_LOSS: f64 = 0.01;
+
+impl Metric {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Psnr => "PSNR",
+            Self::Vmaf => "VMAF",
+        }
+    }
+
+    /// Its name, with the unit where there is one.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Psnr => "PSNR (dB)",
+            Self::Vmaf => "VMAF",
+        }
+    }
+
+    /// What a frame of this quality loses: of PSNR the mean squared error in peaks squared, of VMAF what lacks from 100.
+    /// Losses of frames may be added, so that a title's quality is that of its frames' mean loss: PSNR of the mean error, and
+    /// the mean VMAF.
+    pub fn loss(self, quality: f64) -> f64 {
+        match self {
+            Self::Psnr => 10_f64.powf(-quality / 10.0),
+            Self::Vmaf => (100.0 - quality).max(LEAST_VMAF_LOSS),
+        }
+    }
+
+    /// The quality of frames with this mean loss; PSNR is at most [`QUALITY_CEILING_DB`].
+    pub fn quality(self, mean_loss: f64) -> f64 {
+        match self {
+            Self::Psnr => (-10.0 * mean_loss.log10()).min(QUALITY_CEILING_DB),
+            Self::Vmaf => 100.0 - mean_loss,
+        }
+    }
+}
 
 /// One shot of one trial encode, as measured.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,37 +79,24 @@ pub struct Trial {
     pub point: RateQuality,
 }
 
-impl ShotScore {
-    /// Its squared error: what its PSNR stands for is a mean squared error of 10^(-psnr/10) peaks squared, and this is
-    /// the sum of those over its frames. Losses of shots may be added.
-    pub fn loss(&self) -> f64 {
-        self.frames as f64 * 10_f64.powf(-self.psnr / 10.0)
-    }
-
-    /// What [`equal_slope`](crate::plan::equal_slope) needs to know.
-    pub fn offer(&self) -> Offer {
-        Offer { bytes: self.bytes, loss: self.loss() }
-    }
-}
-
-/// The title's point for shots that have this many bytes, this loss and this many frames together, at most
-/// [`QUALITY_CEILING_DB`].
-pub fn pooled_point(bytes: u64, loss: f64, frames: u64, frames_per_second: f64) -> RateQuality {
+/// The title's point when its shots have this many bytes, this loss and this many frames together.
+pub fn pooled_point(
+    metric: Metric,
+    bytes: u64,
+    loss: f64,
+    frames: u64,
+    frames_per_second: f64,
+) -> RateQuality {
     let rate = 8.0 * bytes as f64 * frames_per_second / frames as f64;
-    RateQuality { rate, quality: psnr_of_loss(loss, frames).min(QUALITY_CEILING_DB) }
+    RateQuality { rate, quality: metric.quality(loss / frames as f64) }
 }
 
-/// The title's point for a trial whose shots these are. `None` without a frame.
+/// The title's point for a trial whose shots these are, at most [`QUALITY_CEILING_DB`]. `None` without a frame.
 pub fn title_point(shots: &[ShotScore], frames_per_second: f64) -> Option<RateQuality> {
     let frames: u64 = shots.iter().map(|shot| shot.frames).sum();
     let bytes = shots.iter().map(|shot| shot.bytes).sum();
-    let loss = shots.iter().map(ShotScore::loss).sum();
-    (frames > 0).then(|| pooled_point(bytes, loss, frames, frames_per_second))
-}
-
-/// The PSNR of this many frames with this loss together, in dB.
-pub fn psnr_of_loss(loss: f64, frames: u64) -> f64 {
-    -10.0 * (loss / frames as f64).log10()
+    let loss = shots.iter().map(|shot| Metric::Psnr.loss(shot.psnr) * shot.frames as f64).sum();
+    (frames > 0).then(|| pooled_point(Metric::Psnr, bytes, loss, frames, frames_per_second))
 }
 
 /// The sizes worth a trial for a source of this size: those of [`FIXED_LADDER`] that it fills, and its own when no
@@ -96,6 +132,16 @@ mod tests {
         let lossless = title_point(&[shot(25, f64::INFINITY)], 25.0).unwrap();
         assert_eq!((lossless.quality, lossless.rate), (QUALITY_CEILING_DB, 8000.0));
         assert_eq!(title_point(&[], 25.0), None);
+    }
+
+    #[test]
+    fn quality_and_loss_are_inverse_and_losses_add() {
+        for (metric, quality) in [(Metric::Psnr, 37.5), (Metric::Vmaf, 81.25), (Metric::Vmaf, 0.0)] {
+            assert!((metric.quality(metric.loss(quality)) - quality).abs() < 1e-9);
+        }
+        let mean = f64::midpoint(Metric::Vmaf.loss(90.0), Metric::Vmaf.loss(50.0));
+        assert!((Metric::Vmaf.quality(mean) - 70.0).abs() < 1e-9);
+        assert!(Metric::Vmaf.loss(100.0) > 0.0);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(crate) async fn run_chain(ffmpeg: &Ffmpeg, clip: &Path, work: &Path, codec: 
             encoded.push(encode(ffmpeg, source, request, &out, |_| ()).await.unwrap());
         }
         let paths: Vec<_> = encoded.iter().map(|encoded| encoded.path.clone()).collect();
-        let measured = measure(ffmpeg, source, shot, &paths).await.unwrap();
+        let measured = measure(ffmpeg, source, shot, &paths, &[]).await.unwrap();
         for (index, (encoded, measured)) in encoded.iter().zip(&measured).enumerate() {
             let psnr = measured.scores.clip("psnr_avg").unwrap();
             scores[index].push(ShotScore { frames: encoded.frames, bytes: encoded.bytes, psnr });

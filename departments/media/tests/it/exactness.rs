@@ -87,7 +87,7 @@ async fn every_range_is_exactly_those_frames() {
             );
             let whole = probe(&ffmpeg, &reference, ProbeOptions { fps: None }).await.unwrap();
             let counted = Source { path: &reference, probe: &whole };
-            let scores = measure(&ffmpeg, counted, counted.all(), &[out]).await.unwrap();
+            let scores = measure(&ffmpeg, counted, counted.all(), &[out], &[]).await.unwrap();
             let worst = scores[0]
                 .scores
                 .column("psnr_y")
@@ -193,7 +193,7 @@ async fn a_variable_rate_becomes_constant_on_request() {
     encode(&ffmpeg, source, request(0, probed.frames, Codec::X264), &whole, |_| ()).await.unwrap();
     let whole_probe = probe(&ffmpeg, &whole, ProbeOptions::default()).await.unwrap();
     let reference = Source { path: &whole, probe: &whole_probe };
-    let scores = measure(&ffmpeg, reference, Shot { start: 150, end: 200 }, &[out]).await.unwrap();
+    let scores = measure(&ffmpeg, reference, Shot { start: 150, end: 200 }, &[out], &[]).await.unwrap();
     let worst =
         scores[0].scores.column("psnr_y").unwrap().frames.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(worst > 40.0, "{worst}");

@@ -1,0 +1,333 @@
+//! PSNR-HVS: PSNR after the eye's sensitivity to frequencies and the masking of a block's own detail (Ponomarenko et al.
+//! 2007; transform and weights of the Daala project).
+//!
+//! Blocks of 8x8 lie every seven samples. Both are transformed with an integer DCT of lifting steps; where a coefficient's
+//! difference is below what the block's own detail masks, it does not count.
+
+#![allow(clippy::excessive_precision, reason = "the published digits")]
+
+use backlot_frames::{Format, Frame, Plane, Sample};
+
+use super::psnr::plane_size;
+use crate::isa::{Isa, kernel};
+use crate::kernel::{PlanePair, plane_pair};
+
+const SIDE: usize = 8;
+const STEP: usize = 7;
+type Block = [i32; SIDE * SIDE];
+
+/// Upper triangles of the symmetric weights: contrast sensitivity by frequency, row by row from the diagonal.
+const LUMA: [f32; 36] = [
+    1.619_387_3,
+    2.290_159_5,
+    2.085_097_6,
+    1.483_661,
+    1.002_275_1,
+    0.678_297,
+    0.466_224_9,
+    0.326_509_15,
+    1.943_218_2,
+    2.047_930_7,
+    1.687_311_1,
+    1.230_566_7,
+    0.868_920_34,
+    0.612_809_9,
+    0.436_405_8,
+    1.343_290_2,
+    1.092_056_4,
+    0.875_748_8,
+    0.670_882_94,
+    0.501_731_93,
+    0.372_504_25,
+    0.772_819_8,
+    0.605_636_4,
+    0.483_094_06,
+    0.380_429_45,
+    0.295_774_04,
+    0.448_996_26,
+    0.352_889_27,
+    0.283_006_98,
+    0.226_951_35,
+    0.270_320_73,
+    0.215_017_74,
+    0.174_080_67,
+    0.168_869_55,
+    0.136_153_93,
+    0.109_083_846,
+];
+const BLUE: [f32; 36] = [
+    1.911_131,
+    2.460_742,
+    1.182_841_8,
+    1.149_825_7,
+    1.050_170_8,
+    0.898_018_8,
+    0.747_253_9,
+    0.615_105_6,
+    1.585_293_1,
+    1.213_632_5,
+    1.381_900_3,
+    1.331_001_9,
+    1.174_285_5,
+    0.996_404_35,
+    0.830_890_43,
+    0.978_712_4,
+    1.026_245_1,
+    1.031_451_5,
+    0.960_060_4,
+    0.849_823_43,
+    0.731_221_24,
+    0.861_317_5,
+    0.801_821_14,
+    0.751_437_6,
+    0.685_398_5,
+    0.608_694_76,
+    0.676_555_43,
+    0.605_503_17,
+    0.550_020_14,
+    0.495_804_54,
+    0.514_674_45,
+    0.454_353_48,
+    0.407_050_3,
+    0.389_234_9,
+    0.342_354,
+    0.295_530_6,
+];
+const RED: [f32; 36] = [
+    2.038_719_8,
+    2.625_023_5,
+    1.261_809_4,
+    1.110_197_9,
+    1.013_977_5,
+    0.867_069_4,
+    0.721_500_46,
+    0.593_906_5,
+    1.691_128_7,
+    1.171_805_7,
+    1.334_274_3,
+    1.285_130_1,
+    1.133_814_7,
+    0.962_064_1,
+    0.802_254_5,
+    0.944_981_93,
+    0.990_876_4,
+    0.995_903_4,
+    0.926_972_7,
+    0.820_535,
+    0.706_020_3,
+    0.831_632_9,
+    0.774_187_06,
+    0.725_539_94,
+    0.661_776_84,
+    0.587_716_6,
+    0.653_238_5,
+    0.584_635,
+    0.531_064_16,
+    0.478_717_06,
+    0.496_936_64,
+    0.438_694_58,
+    0.393_021_67,
+    0.375_820_26,
+    0.330_555_06,
+    0.285_345_4,
+];
+/// Sensitivity times this, squared, is how strongly a coefficient masks.
+const MASKING: f64 = 0.388_574_622_590_100_3;
+
+/// The least side: a chroma plane must hold a block.
+pub(crate) fn min_side(format: Format) -> usize {
+    SIDE * format.width().div_ceil(plane_size(format, 1).0.max(1))
+}
+
+/// Weights and masks of a plane.
+struct Weights {
+    sensitivity: [f32; SIDE * SIDE],
+    masking: [f32; SIDE * SIDE],
+}
+
+impl Weights {
+    fn new(triangle: &[f32; 36]) -> Self {
+        let mut sensitivity = [0.0; SIDE * SIDE];
+        let mut place = 0;
+        for row in 0..SIDE {
+            for column in row..SIDE {
+                sensitivity[row * SIDE + column] = triangle[place];
+                sensitivity[column * SIDE + row] = triangle[place];
+                place += 1;
+            }
+        }
+        let masking = sensitivity.map(|weight| {
+            let masking = f64::from(weight) * MASKING;
+            (masking * masking) as f32
+        });
+        Self { sensitivity, masking }
+    }
+}
+
+/// Scores of the three planes and of all, in dB.
+pub(crate) fn scores(isa: Isa, reference: &Frame, distorted: &Frame) -> [f64; 4] {
+    let format = reference.format();
+    let peak = f64::from(format.depth().peak());
+    let mut errors = [0.0; 3];
+    for (index, (error, triangle)) in errors.iter_mut().zip([&LUMA, &BLUE, &RED]).enumerate() {
+        let weights = Weights::new(triangle);
+        let size = plane_size(format, index);
+        let sum = match plane_pair(reference, distorted, index) {
+            Some(PlanePair::Eight(a, b)) => plane_error(isa, a, b, size, &weights),
+            Some(PlanePair::Deep(a, b)) => plane_error(isa, a, b, size, &weights),
+            None => 0.0,
+        };
+        *error = f64::from((sum / (peak * peak)) as f32);
+    }
+    let decibel = |error: f64| 10.0 * -error.log10();
+    let all = errors[0] * 0.8 + 0.1 * (errors[1] + errors[2]);
+    [decibel(errors[0]), decibel(errors[1]), decibel(errors[2]), decibel(all)]
+}
+
+fn plane_error<S: Sample>(
+    isa: Isa,
+    a: &Plane<S>,
+    b: &Plane<S>,
+    (width, height): (usize, usize),
+    weights: &Weights,
+) -> f64 {
+    let (mut sum, mut blocks) = (0.0, 0_usize);
+    for y in (0..(height + 1).saturating_sub(SIDE)).step_by(STEP) {
+        let first: [&[S]; SIDE] = std::array::from_fn(|row| &a.row(y + row)[..width]);
+        let second: [&[S]; SIDE] = std::array::from_fn(|row| &b.row(y + row)[..width]);
+        for x in (0..(width + 1).saturating_sub(SIDE)).step_by(STEP) {
+            sum += block_error(isa, take(&first, x), take(&second, x), weights);
+            blocks += 1;
+        }
+    }
+    sum / (blocks.max(1) * SIDE * SIDE) as f64
+}
+
+fn take<S: Sample>(rows: &[&[S]; SIDE], x: usize) -> Block {
+    std::array::from_fn(|place| {
+        let sample: u32 = rows[place / SIDE][x + place % SIDE].into();
+        sample as i32
+    })
+}
+
+kernel! {
+    fn block_error [] [] (first: Block, second: Block, weights: &Weights) -> f64 {
+        if first == second {
+            return 0.0;
+        }
+        let (spread1, spread2) = (spread(&first), spread(&second));
+        let (first, second) = (transform(&first), transform(&second));
+        let detail = |block: &Block, spread: f32| {
+            let mut sum = 0.0_f32;
+            for place in 1..SIDE * SIDE {
+                sum += (block[place] * block[place]) as f32 * weights.masking[place];
+            }
+            (sum * spread).sqrt() / 32.0
+        };
+        let mask = detail(&first, spread1).max(detail(&second, spread2));
+        let mut sum = 0.0_f64;
+        for place in 0..SIDE * SIDE {
+            let difference = (first[place] - second[place]).abs() as f32;
+            let hidden = if place == 0 { 0.0 } else { mask / weights.masking[place] };
+            let seen = if difference < hidden { 0.0 } else { difference - hidden };
+            let weighted = seen * weights.sensitivity[place];
+            sum += f64::from(weighted * weighted);
+        }
+        sum
+    }
+}
+
+/// The variance within quarters as a share of the block's.
+#[inline]
+fn spread(block: &Block) -> f32 {
+    let (mut mean, mut means) = (0.0_f32, [0.0_f32; 4]);
+    let quarter = |place: usize| place / (SIDE * SIDE / 2) + 2 * (place % SIDE / (SIDE / 2));
+    for (place, &sample) in block.iter().enumerate() {
+        mean += sample as f32;
+        means[quarter(place)] += sample as f32;
+    }
+    mean /= 64.0;
+    let means = means.map(|sum| sum / 16.0);
+    let (mut variance, mut variances) = (0.0_f32, [0.0_f32; 4]);
+    for (place, &sample) in block.iter().enumerate() {
+        let (from_all, from_own) = (sample as f32 - mean, sample as f32 - means[quarter(place)]);
+        variance += from_all * from_all;
+        variances[quarter(place)] += from_own * from_own;
+    }
+    variance *= 1.0 / 63.0 * 64.0;
+    let within: f32 = variances.iter().map(|variance| variance * (1.0 / 15.0 * 16.0)).sum();
+    if variance > 0.0 { within / variance } else { variance }
+}
+
+/// The two-dimensional transform: columns, then rows.
+#[inline]
+fn transform(block: &Block) -> Block {
+    let mut half = [0; SIDE * SIDE];
+    for column in 0..SIDE {
+        let line = std::array::from_fn(|row| block[row * SIDE + column]);
+        half[column * SIDE..][..SIDE].copy_from_slice(&transform_line(line));
+    }
+    let mut whole = [0; SIDE * SIDE];
+    for row in 0..SIDE {
+        let line = std::array::from_fn(|column| half[column * SIDE + row]);
+        whole[row * SIDE..][..SIDE].copy_from_slice(&transform_line(line));
+    }
+    whole
+}
+
+/// `x · factor / 2^bits`, rounded.
+#[inline]
+fn times(x: i32, factor: i32, bits: u32) -> i32 {
+    (x.wrapping_mul(factor).wrapping_add(1 << (bits - 1))) >> bits
+}
+
+/// Half, rounded towards zero.
+#[inline]
+fn halved(x: i32) -> i32 {
+    (x + i32::from(x < 0)) >> 1
+}
+
+/// Eight points of the reversible DCT: butterflies, then rotations as three lifting steps each. The factors are
+/// `√2-1`, `√½`, `2-√2`, `√2-½` and half-angle tangents and sines of π/16, 3π/16 and 3π/8.
+#[inline]
+fn transform_line(x: [i32; SIDE]) -> [i32; SIDE] {
+    // Sums and differences of opposite samples.
+    let difference0 = x[0] - x[7];
+    let half0 = halved(difference0);
+    let sum0 = x[0] - half0;
+    let sum1 = x[1] + x[6];
+    let half1 = halved(sum1);
+    let difference1 = x[6] - half1;
+    let difference2 = x[2] - x[5];
+    let sum2 = x[2] - halved(difference2);
+    let sum3 = x[3] + x[4];
+    let half3 = halved(sum3);
+    let difference3 = half3 - x[4];
+    // Even coefficients: a transform of four points.
+    let mut even0 = sum0 + half3;
+    let mut even6 = even0 - sum3;
+    let mut even2 = half1 - sum2;
+    let mut even4 = even2 - sum1;
+    even0 -= times(even4, 13_573, 15);
+    even4 += times(even0, 11_585, 14);
+    even0 -= times(even4, 13_573, 15);
+    even6 -= times(even2, 21_895, 15);
+    even2 += times(even6, 15_137, 14);
+    even6 -= times(even2, 21_895, 15);
+    // Odd coefficients: a sine transform of four points.
+    let (mut odd1, mut odd3, mut odd5, mut odd7) = (difference0, difference2, difference1, difference3);
+    odd3 += times(odd5, 19_195, 15);
+    odd5 += times(odd3, 11_585, 14);
+    odd3 -= times(odd5, 7489, 13);
+    odd7 = halved(odd5) - odd7;
+    odd5 -= odd7;
+    odd3 = half0 - odd3;
+    odd1 -= odd3;
+    odd7 += times(odd1, 3227, 15);
+    odd1 -= times(odd7, 6393, 15);
+    odd7 += times(odd1, 3227, 15);
+    odd5 += times(odd3, 2485, 13);
+    odd3 -= times(odd5, 18_205, 15);
+    odd5 += times(odd3, 2485, 13);
+    [even0, odd1, even2, odd3, even4, odd5, even6, odd7]
+}

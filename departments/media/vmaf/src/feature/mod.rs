@@ -1,0 +1,397 @@
+//! Feature extractors: from pairs of frames to scores by frame.
+//!
+//! An extractor works in two steps. [`Extractors::extract`] makes a few *raw* numbers of one pair of frames (and of the
+//! reference frames before it); it keeps nothing from frame to frame, so frames may be taken in any order on any thread.
+//! [`finish`] turns the raw numbers of all frames into named columns; what needs neighbouring frames or the whole clip
+//! happens there. Extractors of the same kind that differ in options share their filtering.
+
+pub(crate) mod adm;
+pub(crate) mod cambi;
+pub(crate) mod ciede;
+pub(crate) mod hvs;
+pub(crate) mod motion;
+pub(crate) mod psnr;
+pub(crate) mod spec;
+pub(crate) mod speed;
+pub(crate) mod ssim;
+pub(crate) mod vif;
+
+use std::sync::Arc;
+
+use backlot_frames::{Format, Frame};
+
+use self::adm::{Adm, AdmOptions};
+use self::cambi::{Cambi, CambiOptions};
+use self::motion::{Motion, MotionOptions};
+use self::psnr::PsnrOptions;
+use self::spec::{ExtractorKind, Feature};
+use self::speed::SpeedOptions;
+use self::ssim::{Ssim, SsimOptions};
+use self::vif::Vif;
+use crate::{Error, Isa};
+
+/// One pair of frames with the reference frames before it.
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub(crate) index: usize,
+    pub(crate) reference: Arc<Frame>,
+    pub(crate) distorted: Arc<Frame>,
+    /// One and two frames before.
+    pub(crate) before: [Option<Arc<Frame>>; 2],
+}
+
+/// Options of a feature, checked once.
+#[derive(Clone, Debug)]
+pub(crate) enum Checked {
+    Motion(MotionOptions),
+    Adm(AdmOptions),
+    Vif { gain_limit: f64, skip_scale0: bool },
+    Psnr(PsnrOptions),
+    Cambi(CambiOptions),
+    SpeedChroma(SpeedOptions),
+    Ssim(SsimOptions),
+    MsSsim(SsimOptions),
+    Ciede,
+    PsnrHvs,
+}
+
+impl Checked {
+    pub(crate) fn new(feature: &Feature, format: Format) -> Result<Self, Error> {
+        let values = &feature.values;
+        let least = |min: usize| {
+            if format.width() < min || format.height() < min {
+                return Err(Error::TooSmall { feature: feature.spec.name, min, format });
+            }
+            Ok(())
+        };
+        Ok(match feature.spec.extractor {
+            ExtractorKind::Motion => {
+                least(3)?;
+                Self::Motion(MotionOptions::new(values))
+            }
+            ExtractorKind::Adm => {
+                least(Adm::MIN_SIDE)?;
+                Self::Adm(AdmOptions::new(values)?)
+            }
+            ExtractorKind::Vif => {
+                least(Vif::MIN_SIDE)?;
+                Self::Vif {
+                    gain_limit: values.number("vif_enhn_gain_limit"),
+                    skip_scale0: values.flag("vif_skip_scale0"),
+                }
+            }
+            ExtractorKind::Psnr => Self::Psnr(PsnrOptions::new(values)),
+            ExtractorKind::SpeedChroma => Self::SpeedChroma(SpeedOptions::new(values, format)?),
+            ExtractorKind::Ssim => {
+                let options = SsimOptions::new(values, format, true);
+                options.check(format)?;
+                Self::Ssim(options)
+            }
+            ExtractorKind::MsSsim => {
+                least(ssim::MS_MIN_SIDE)?;
+                Self::MsSsim(SsimOptions::new(values, format, false))
+            }
+            ExtractorKind::Ciede => {
+                needs_chroma(feature, format)?;
+                Self::Ciede
+            }
+            ExtractorKind::PsnrHvs => {
+                needs_chroma(feature, format)?;
+                least(hvs::min_side(format))?;
+                if format.depth().bits() > 12 {
+                    let reason = "it takes 8 to 12 bits; convert the clips to 12 bits";
+                    return Err(Error::Unsupported { feature: "psnr_hvs", format, reason });
+                }
+                Self::PsnrHvs
+            }
+            ExtractorKind::Cambi => Self::Cambi(CambiOptions::new(values, format)?),
+        })
+    }
+
+    /// Whether frames that subsampling leaves out are still measured.
+    fn needs_every_frame(&self) -> bool {
+        matches!(self, Self::Motion(_) | Self::Psnr(_))
+    }
+}
+
+fn needs_chroma(feature: &Feature, format: Format) -> Result<(), Error> {
+    if format.subsampling().planes() == 1 {
+        let reason = "it measures chroma, and there is none";
+        return Err(Error::Unsupported { feature: feature.spec.name, format, reason });
+    }
+    Ok(())
+}
+
+/// The raw numbers of one frame, by feature; none where the feature skipped the frame.
+pub(crate) type Raw = Vec<Vec<f64>>;
+
+/// All extractors of one thread, with their scratch.
+pub(crate) struct Extractors {
+    isa: Isa,
+    features: Arc<[Checked]>,
+    motion: Motion,
+    adm: Adm,
+    vif: Vif,
+    cambi: Cambi,
+    ssim: Ssim,
+}
+
+impl Extractors {
+    pub(crate) fn new(isa: Isa, features: Arc<[Checked]>) -> Self {
+        Self {
+            isa,
+            features,
+            motion: Motion::default(),
+            adm: Adm::default(),
+            vif: Vif::default(),
+            cambi: Cambi::default(),
+            ssim: Ssim::default(),
+        }
+    }
+
+    /// Raw numbers of one pair; `is_sampled` says whether subsampling keeps it.
+    pub(crate) fn extract(&mut self, job: &Job, is_sampled: bool) -> Result<Raw, Error> {
+        let mut raw: Raw = vec![Vec::new(); self.features.len()];
+        let features = Arc::clone(&self.features);
+        let (reference, distorted) = (&*job.reference, &*job.distorted);
+        if is_sampled {
+            self.extract_adm(&features, job, &mut raw)?;
+            for skip in [0, 1] {
+                self.extract_vif(&features, job, skip, &mut raw)?;
+            }
+        }
+        let mut differences = [None; 2];
+        for (feature, raw) in features.iter().zip(&mut raw) {
+            if !is_sampled && !feature.needs_every_frame() {
+                continue;
+            }
+            match feature {
+                Checked::Motion(options) => {
+                    let back = options.stride();
+                    let sad = match &job.before[back - 1] {
+                        Some(before) if job.index >= back && !options.force_zero => {
+                            let difference = match differences[back - 1] {
+                                Some(difference) => difference,
+                                None => self.motion.difference(self.isa, before, reference)?,
+                            };
+                            differences[back - 1] = Some(difference);
+                            (difference * options.fps_weight).min(options.max)
+                        }
+                        _ => 0.0,
+                    };
+                    raw.push(sad);
+                }
+                Checked::Psnr(options) => {
+                    let planes = 0..options.planes(reference.format());
+                    raw.extend(
+                        planes.map(|plane| psnr::squared_error(self.isa, reference, distorted, plane)),
+                    );
+                }
+                Checked::Cambi(options) => {
+                    let (banding, source) = self.cambi.scores(self.isa, options, reference, distorted);
+                    raw.push(banding.min(options.max));
+                    if let Some(source) = source {
+                        raw.extend([source.min(options.max), (banding - source).max(0.0).min(options.max)]);
+                    }
+                }
+                Checked::SpeedChroma(options) => {
+                    let scores = speed::scores(options, reference, distorted);
+                    raw.extend(scores.map(|score| score.min(options.max)));
+                }
+                Checked::Ssim(options) => {
+                    let parts = self.ssim.single(self.isa, options, reference, distorted);
+                    raw.extend([options.shown(parts.ssim), parts.luminance, parts.contrast, parts.structure]);
+                }
+                Checked::MsSsim(options) => {
+                    let (score, scales) = self.ssim.multiple(self.isa, reference, distorted);
+                    raw.push(options.shown(score));
+                    raw.extend(scales.map(|parts| parts.luminance));
+                    raw.extend(scales.map(|parts| parts.contrast));
+                    raw.extend(scales.map(|parts| parts.structure));
+                }
+                Checked::Ciede => raw.push(ciede::score(reference, distorted)),
+                Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
+                Checked::Adm(_) | Checked::Vif { .. } => {}
+            }
+        }
+        Ok(raw)
+    }
+
+    fn extract_adm(&mut self, features: &[Checked], job: &Job, raw: &mut Raw) -> Result<(), Error> {
+        let (places, variants): (Vec<usize>, Vec<AdmOptions>) = features
+            .iter()
+            .enumerate()
+            .filter_map(|(place, feature)| match feature {
+                Checked::Adm(options) => Some((place, *options)),
+                _ => None,
+            })
+            .unzip();
+        if variants.is_empty() {
+            return Ok(());
+        }
+        let scores = self.adm.scores(self.isa, &job.reference, &job.distorted, &variants)?;
+        for ((place, options), score) in places.into_iter().zip(&variants).zip(scores) {
+            let joined = score.kept * options.dlm_weight + (1.0 - score.added) * (1.0 - options.dlm_weight);
+            raw[place].extend([score.kept, score.added, joined.max(options.min)]);
+            raw[place].extend(score.scales.map(|(num, den)| f64::from(num) / f64::from(den)));
+            raw[place].extend(score.scales.iter().flat_map(|&(num, den)| [f64::from(num), f64::from(den)]));
+        }
+        Ok(())
+    }
+
+    fn extract_vif(
+        &mut self,
+        features: &[Checked],
+        job: &Job,
+        first_scale: usize,
+        raw: &mut Raw,
+    ) -> Result<(), Error> {
+        let (places, limits): (Vec<usize>, Vec<f64>) = features
+            .iter()
+            .enumerate()
+            .filter_map(|(place, feature)| match feature {
+                Checked::Vif { gain_limit, skip_scale0 } if usize::from(*skip_scale0) == first_scale => {
+                    Some((place, *gain_limit))
+                }
+                _ => None,
+            })
+            .unzip();
+        if limits.is_empty() {
+            return Ok(());
+        }
+        let scores = self.vif.scores(self.isa, &job.reference, &job.distorted, &limits, first_scale)?;
+        for (place, scores) in places.into_iter().zip(scores) {
+            raw[place].extend(scores.iter().enumerate().map(|(scale, score)| {
+                if scale < first_scale { 0.0 } else { f64::from(score.num / score.den) }
+            }));
+            raw[place].extend(scores.iter().flat_map(|score| [f64::from(score.num), f64::from(score.den)]));
+        }
+        Ok(())
+    }
+}
+
+/// One named score by frame; `None` where a frame was not measured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scores {
+    pub(crate) name: String,
+    pub(crate) frames: Vec<Option<f64>>,
+}
+
+/// The columns of one feature.
+#[derive(Debug, Default)]
+pub(crate) struct Finished {
+    /// Those known as each frame was measured; reports list them first.
+    pub(crate) during: Vec<Scores>,
+    /// Those that had to wait for the end.
+    pub(crate) after: Vec<Scores>,
+    /// Numbers of the whole clip.
+    pub(crate) aggregates: Vec<(String, f64)>,
+}
+
+/// Turns the raw numbers of all frames into columns.
+pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: &[&[f64]]) -> Finished {
+    let column = |base: &str, index: usize| Scores {
+        name: feature.score_name(base),
+        frames: raw.iter().map(|frame| frame.get(index).copied()).collect(),
+    };
+    let mut finished = Finished::default();
+    match checked {
+        Checked::Motion(options) => {
+            let sad: Vec<f64> = raw.iter().map_while(|frame| frame.first().copied()).collect();
+            let (motion2, motion3) = motion::finish(options, &sad);
+            finished.during.push(column("VMAF_integer_feature_motion_sad_score", 0));
+            if feature.values.flag("debug") {
+                finished.during.push(column("VMAF_integer_feature_motion_score", 0));
+            }
+            for (base, values) in [
+                ("VMAF_integer_feature_motion2_score", motion2),
+                ("VMAF_integer_feature_motion3_score", motion3),
+            ] {
+                let frames = values.into_iter().map(Some).collect();
+                finished.after.push(Scores { name: feature.score_name(base), frames });
+            }
+        }
+        Checked::Adm(_) => {
+            for (index, base) in [
+                "VMAF_integer_feature_adm2_score",
+                "VMAF_integer_feature_aim_score",
+                "VMAF_integer_feature_adm3_score",
+                "integer_adm_scale0",
+                "integer_adm_scale1",
+                "integer_adm_scale2",
+                "integer_adm_scale3",
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                finished.during.push(column(base, index));
+            }
+        }
+        Checked::Vif { .. } => {
+            for scale in 0..4 {
+                finished.during.push(column(&format!("VMAF_integer_feature_vif_scale{scale}_score"), scale));
+            }
+        }
+        Checked::Cambi(options) => {
+            finished.during.push(column("Cambi_feature_cambi_score", 0));
+            if options.full_reference {
+                for (index, name) in [(1, "cambi_source"), (2, "cambi_full_reference")] {
+                    finished.during.push(Scores { name: name.to_owned(), ..column(name, index) });
+                }
+            }
+        }
+        Checked::Ssim(options) => {
+            let names = ["float_ssim", "float_ssim_l", "float_ssim_c", "float_ssim_s"];
+            let shown = if options.parts { names.len() } else { 1 };
+            finished
+                .during
+                .extend(names.into_iter().take(shown).enumerate().map(|(index, name)| column(name, index)));
+        }
+        Checked::MsSsim(options) => {
+            finished.during.push(column("float_ms_ssim", 0));
+            let parts = ["l", "c", "s"].into_iter().flat_map(|part| (0..5).map(move |scale| (part, scale)));
+            for (index, (part, scale)) in parts.enumerate().filter(|_| options.parts) {
+                finished.during.push(column(&format!("float_ms_ssim_{part}_scale{scale}"), index + 1));
+            }
+        }
+        Checked::Ciede => finished.during.push(column("ciede2000", 0)),
+        Checked::PsnrHvs => {
+            for (index, name) in
+                ["psnr_hvs_y", "psnr_hvs_cb", "psnr_hvs_cr", "psnr_hvs"].into_iter().enumerate()
+            {
+                finished.during.push(column(name, index));
+            }
+        }
+        Checked::SpeedChroma(_) => {
+            for (index, plane) in ["u", "v", "uv"].into_iter().enumerate() {
+                finished
+                    .during
+                    .push(column(&format!("Speed_chroma_feature_speed_chroma_{plane}_score"), index));
+            }
+        }
+        Checked::Psnr(options) => {
+            let names = ["y", "cb", "cr"];
+            for (plane, name) in names.iter().enumerate().take(options.planes(format)) {
+                let score = |errors: f64| options.score(format, plane, errors);
+                let values = |pick: fn((f64, f64)) -> f64| {
+                    raw.iter().map(|frame| frame.get(plane).map(|&errors| pick(score(errors)))).collect()
+                };
+                finished
+                    .during
+                    .push(Scores { name: format!("psnr_{name}"), frames: values(|(_, psnr)| psnr) });
+                if options.enable_mse {
+                    finished
+                        .during
+                        .push(Scores { name: format!("mse_{name}"), frames: values(|(mse, _)| mse) });
+                }
+                if options.enable_apsnr {
+                    let errors: Vec<f64> = raw.iter().filter_map(|frame| frame.get(plane).copied()).collect();
+                    finished
+                        .aggregates
+                        .push((format!("apsnr_{name}"), options.aggregate(format, plane, &errors)));
+                }
+            }
+        }
+    }
+    finished
+}

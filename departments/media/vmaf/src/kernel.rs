@@ -1,0 +1,94 @@
+//! What several features share: mirrored indices, padded rows, planes of intermediate values, the view of a luma plane.
+
+use backlot_frames::{Frame, Pixels, Plane, Sample};
+
+/// Index `i` of a line of `n` samples continued by reflection that does not repeat the edge: -1 is 1, `n` is `n - 2`.
+pub(crate) fn mirror(i: isize, n: usize) -> usize {
+    let last = n as isize - 1;
+    if last == 0 {
+        return 0;
+    }
+    let reflected = if i < 0 {
+        -i
+    } else if i > last {
+        2 * last - i
+    } else {
+        i
+    };
+    reflected.clamp(0, last) as usize
+}
+
+/// Fills the `pad` values before and after `row[pad..pad + width]` by reflection.
+pub(crate) fn mirror_row<T: Copy>(row: &mut [T], pad: usize, width: usize) {
+    for distance in 1..=pad {
+        row[pad - distance] = row[pad + mirror(-(distance as isize), width)];
+        row[pad + width - 1 + distance] = row[pad + mirror((width - 1 + distance) as isize, width)];
+    }
+}
+
+/// A plane of intermediate values, rows without padding.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grid<T> {
+    pub(crate) width: usize,
+    pub(crate) height: usize,
+    values: Vec<T>,
+}
+
+impl<T: Copy + Default> Grid<T> {
+    /// Makes it `width` by `height`; what it held is lost.
+    pub(crate) fn resize(&mut self, width: usize, height: usize) {
+        self.width = width;
+        self.height = height;
+        self.values.resize(width * height, T::default());
+    }
+
+    pub(crate) fn row(&self, y: usize) -> &[T] {
+        &self.values[y * self.width..][..self.width]
+    }
+
+    pub(crate) fn row_mut(&mut self, y: usize) -> &mut [T] {
+        &mut self.values[y * self.width..][..self.width]
+    }
+}
+
+/// Rows of samples, wherever they lie.
+pub(crate) trait Rows {
+    /// The sample.
+    type Value: Copy + Into<u32>;
+    fn line(&self, y: usize) -> &[Self::Value];
+}
+
+impl<S: Sample> Rows for Plane<S> {
+    type Value = S;
+    fn line(&self, y: usize) -> &[S] {
+        self.row(y)
+    }
+}
+
+impl<T: Copy + Default + Into<u32>> Rows for Grid<T> {
+    type Value = T;
+    fn line(&self, y: usize) -> &[T] {
+        self.row(y)
+    }
+}
+
+/// Planes of the same index of two frames of the same depth.
+#[derive(Clone, Copy)]
+pub(crate) enum PlanePair<'a> {
+    Eight(&'a Plane<u8>, &'a Plane<u8>),
+    Deep(&'a Plane<u16>, &'a Plane<u16>),
+}
+
+/// Plane `index` of both frames; `None` where their sample types differ or there is no such plane.
+pub(crate) fn plane_pair<'a>(first: &'a Frame, second: &'a Frame, index: usize) -> Option<PlanePair<'a>> {
+    match (first.pixels(), second.pixels()) {
+        (Pixels::Eight(a), Pixels::Eight(b)) => Some(PlanePair::Eight(a.get(index)?, b.get(index)?)),
+        (Pixels::Deep(a), Pixels::Deep(b)) => Some(PlanePair::Deep(a.get(index)?, b.get(index)?)),
+        _ => None,
+    }
+}
+
+/// `ceil(log2(n))` for n at least 1.
+pub(crate) fn ceil_log2(n: u64) -> u32 {
+    n.max(1).next_power_of_two().trailing_zeros()
+}

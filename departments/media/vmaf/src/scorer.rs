@@ -1,0 +1,282 @@
+//! Scores two streams of frames: push pairs, finish, read the report.
+//!
+//! Frames are measured on worker threads, each with its own scratch; a pair goes to whichever is free, because measuring
+//! needs nothing but the pair and the two reference frames before it. The queue is as long as there are workers, so a
+//! scorer holds at most `3 * threads + 3` pairs, and [`Scorer::push`] waits when the workers are behind. What is known per
+//! frame goes into columns in the order of frames, so the report is the same for any number of threads.
+
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use backlot_frames::{Format, Frame};
+
+use crate::feature::spec::Feature;
+use crate::feature::{self, Checked, Extractors, Job, Raw, Scores};
+use crate::model::{Model, Regression, bootstrap};
+use crate::report::{Report, ReportColumn};
+use crate::{Error, Isa};
+
+/// How a scorer works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Threads that measure.
+    pub threads: NonZeroUsize,
+    /// Every how many frames are scored; 1 for all.
+    pub subsample: NonZeroUsize,
+    /// The instruction set of the kernels.
+    pub isa: Isa,
+}
+
+impl Default for Settings {
+    /// All cores, every frame, the best instruction set.
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            subsample: NonZeroUsize::MIN,
+            isa: Isa::detect(),
+        }
+    }
+}
+
+type Measured = Result<(usize, Raw), Error>;
+
+/// Scores pairs of frames with models and features.
+///
+/// ```
+/// use backlot_frames::{BitDepth, Format, Frame, Subsampling};
+/// use backlot_vmaf::{Feature, Scorer, Settings};
+///
+/// let format = Format::new(64, 64, Subsampling::C420, BitDepth::EIGHT)?;
+/// let mut scorer = Scorer::new(&[], &[Feature::parse("psnr")?], format, Settings::default())?;
+/// let frame = std::sync::Arc::new(Frame::black(format));
+/// scorer.push(frame.clone(), frame)?;
+/// let report = scorer.finish()?;
+/// assert_eq!(report.pooled("psnr_y").map(|psnr| psnr.mean), Some(60.0));
+/// # Ok::<(), backlot_vmaf::Error>(())
+/// ```
+pub struct Scorer {
+    models: Vec<Model>,
+    features: Vec<Feature>,
+    checked: Arc<[Checked]>,
+    format: Format,
+    settings: Settings,
+    jobs: Option<SyncSender<Job>>,
+    measured: Receiver<Measured>,
+    workers: Vec<JoinHandle<()>>,
+    before: [Option<Arc<Frame>>; 2],
+    pushed: usize,
+    raw: Vec<Raw>,
+}
+
+impl Scorer {
+    /// A scorer of frames of layout `format` with `models`, and with `features` besides those that the models need.
+    ///
+    /// # Errors
+    /// Two models of one name; a picture that a feature does not take; options that do not go together.
+    pub fn new(
+        models: &[Model],
+        features: &[Feature],
+        format: Format,
+        settings: Settings,
+    ) -> Result<Self, Error> {
+        let mut all: Vec<Feature> = Vec::new();
+        let mut keys = std::collections::HashSet::new();
+        for feature in models.iter().flat_map(Model::features).chain(features) {
+            if keys.insert(feature.key()) {
+                all.push(feature.clone());
+            }
+        }
+        for (index, model) in models.iter().enumerate() {
+            if models[..index].iter().any(|other| other.name == model.name) {
+                return Err(Error::SameName(model.name.clone()));
+            }
+        }
+        let checked: Arc<[Checked]> =
+            all.iter().map(|feature| Checked::new(feature, format)).collect::<Result<_, _>>()?;
+        let (jobs, queue) = sync_channel::<Job>(settings.threads.get());
+        let (results, measured) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        let workers = (0..settings.threads.get())
+            .map(|_| {
+                let (queue, results, checked) = (Arc::clone(&queue), results.clone(), Arc::clone(&checked));
+                std::thread::spawn(move || work(&queue, &results, checked, settings))
+            })
+            .collect();
+        Ok(Self {
+            models: models.to_vec(),
+            features: all,
+            checked,
+            format,
+            settings,
+            jobs: Some(jobs),
+            measured,
+            workers,
+            before: [None, None],
+            pushed: 0,
+            raw: Vec::new(),
+        })
+    }
+
+    /// Takes the next pair, in display order; waits while all workers are busy.
+    ///
+    /// # Errors
+    /// A frame of another layout; whatever went wrong with a pair before.
+    pub fn push(&mut self, reference: Arc<Frame>, distorted: Arc<Frame>) -> Result<(), Error> {
+        reference.expect_format(self.format)?;
+        distorted.expect_format(self.format)?;
+        let job = Job {
+            index: self.pushed,
+            reference: Arc::clone(&reference),
+            distorted,
+            before: self.before.clone(),
+        };
+        self.before = [Some(reference), self.before[0].take()];
+        self.pushed += 1;
+        self.jobs.as_ref().ok_or(Error::WorkerLost)?.send(job).map_err(|_| Error::WorkerLost)?;
+        while let Ok(measured) = self.measured.try_recv() {
+            self.keep(measured)?;
+        }
+        Ok(())
+    }
+
+    /// Pairs pushed so far.
+    pub fn pushed(&self) -> usize {
+        self.pushed
+    }
+
+    /// The report of all pairs.
+    ///
+    /// # Errors
+    /// [`Error::NoFrames`]; whatever went wrong with a pair.
+    pub fn finish(mut self) -> Result<Report, Error> {
+        drop(self.jobs.take());
+        while let Ok(measured) = self.measured.recv() {
+            self.keep(measured)?;
+        }
+        for worker in self.workers.drain(..) {
+            worker.join().map_err(|_| Error::WorkerLost)?;
+        }
+        if self.pushed == 0 {
+            return Err(Error::NoFrames);
+        }
+        let (mut columns, mut after, mut aggregates) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, (feature, checked)) in self.features.iter().zip(self.checked.iter()).enumerate() {
+            let raw: Vec<&[f64]> = self.raw.iter().map(|frame| frame[place].as_slice()).collect();
+            let finished = feature::finish(feature, checked, self.format, &raw);
+            columns.extend(finished.during);
+            after.extend(finished.after);
+            aggregates.extend(finished.aggregates);
+        }
+        columns.extend(after);
+        let mut report = Report {
+            width: self.format.width(),
+            height: self.format.height(),
+            frames: self.pushed,
+            subsample: self.settings.subsample.get(),
+            columns: columns
+                .into_iter()
+                .map(|Scores { name, frames }| ReportColumn { name, frames })
+                .collect(),
+            aggregates,
+        };
+        let mains = self.models.iter().flat_map(|model| predict_main(model, &report)).collect::<Vec<_>>();
+        let replicas =
+            self.models.iter().flat_map(|model| predict_replicas(model, &report)).collect::<Vec<_>>();
+        report.columns.extend(mains);
+        report.columns.extend(replicas);
+        Ok(report)
+    }
+
+    fn keep(&mut self, measured: Measured) -> Result<(), Error> {
+        let (index, raw) = measured?;
+        if self.raw.len() <= index {
+            let features = self.features.len();
+            self.raw.resize_with(index + 1, || vec![Vec::new(); features]);
+        }
+        self.raw[index] = raw;
+        Ok(())
+    }
+}
+
+impl Drop for Scorer {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has told so on standard error.
+            let _ = worker.join();
+        }
+    }
+}
+
+fn work(
+    queue: &Mutex<Receiver<Job>>,
+    results: &Sender<Measured>,
+    checked: Arc<[Checked]>,
+    settings: Settings,
+) {
+    let mut extractors = Extractors::new(settings.isa, checked);
+    loop {
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else { return };
+        let is_sampled = job.index.is_multiple_of(settings.subsample.get());
+        let measured = extractors.extract(&job, is_sampled).map(|raw| (job.index, raw));
+        drop(job.before);
+        if results.send(measured).is_err() {
+            return;
+        }
+    }
+}
+
+/// The features' scores of a regression at each reported frame.
+fn inputs(regression: &Regression, report: &Report) -> Vec<Option<Vec<f64>>> {
+    let columns: Vec<Option<&ReportColumn>> = regression
+        .inputs
+        .iter()
+        .map(|input| report.column(&input.feature.score_name(&input.score)))
+        .collect();
+    let at = |frame: usize| {
+        let is_reported = frame.is_multiple_of(report.subsample);
+        let values = columns.iter().map(|column| column.as_ref()?.frames.get(frame).copied().flatten());
+        if is_reported { values.collect() } else { None }
+    };
+    (0..report.frames).map(at).collect()
+}
+
+fn predict_main(model: &Model, report: &Report) -> Vec<ReportColumn> {
+    let frames =
+        inputs(&model.main, report).into_iter().map(|scores| Some(model.main.score(&scores?))).collect();
+    vec![ReportColumn { name: model.name.clone(), frames }]
+}
+
+fn predict_replicas(model: &Model, report: &Report) -> Vec<ReportColumn> {
+    let Some(first) = model.replicas.first() else { return Vec::new() };
+    let frames = inputs(first, report);
+    let mut columns: Vec<ReportColumn> = model
+        .replicas
+        .iter()
+        .enumerate()
+        .map(|(index, replica)| ReportColumn {
+            name: format!("{}_{:04}", model.name, index + 1),
+            frames: frames.iter().map(|scores| Some(replica.score(scores.as_ref()?))).collect(),
+        })
+        .collect();
+    let pooled: Vec<_> = frames
+        .iter()
+        .map(|scores| {
+            let scores = scores.as_ref()?;
+            let raw: Vec<f64> = model.replicas.iter().map(|replica| replica.raw(scores)).collect();
+            Some(bootstrap(first, &raw))
+        })
+        .collect();
+    let mut add = |suffix: &str, pick: fn(&crate::model::Bootstrap) -> f64| {
+        let frames = pooled.iter().map(|frame| frame.as_ref().map(pick)).collect();
+        columns.push(ReportColumn { name: format!("{}_{suffix}", model.name), frames });
+    };
+    add("bagging", |one| one.bagging);
+    add("stddev", |one| one.deviation);
+    add("ci_p95_lo", |one| one.low);
+    add("ci_p95_hi", |one| one.high);
+    columns
+}

@@ -1,0 +1,81 @@
+//! The department notebooks, as the house sees it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backlot_department::{
+    Access, Check, CommandContext, CommandError, Department, Finding, House, Install, Kind, Need, Page,
+};
+use backlot_web::console::Icon;
+
+use crate::kernel::{KernelPool, KernelSearch};
+use crate::{cli, kind, pages};
+
+const ACCESS: Access = Access::ReadWrite { read: "runs:read", write: "runs:write" };
+
+/// The department.
+pub struct Notebooks {
+    search: KernelSearch,
+    pool: KernelPool,
+}
+
+impl Notebooks {
+    /// The department with these kernels.
+    pub fn new(search: KernelSearch) -> Notebooks {
+        Notebooks { search, pool: KernelPool::new() }
+    }
+}
+
+impl Default for Notebooks {
+    /// The department with the kernels that this process's environment leads to.
+    fn default() -> Notebooks {
+        Notebooks::new(KernelSearch::from_env())
+    }
+}
+
+#[async_trait]
+impl Department for Notebooks {
+    fn name(&self) -> &'static str {
+        "notebooks"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Parameterised notebooks as tasks: run, record, read their values, keep their versions"
+    }
+
+    fn kinds(&self) -> Vec<Arc<dyn Kind>> {
+        kind::all(&self.search, &self.pool)
+    }
+
+    fn pages(&self, house: &House) -> Vec<Page> {
+        vec![Page::new("Notebooks", "/notebooks", Icon::Page, pages::routes(house.clone())).access(ACCESS)]
+    }
+
+    fn commands(&self) -> Vec<clap::Command> {
+        cli::all()
+    }
+
+    async fn run_command(
+        &self,
+        _name: &str,
+        matches: &clap::ArgMatches,
+        context: &CommandContext,
+    ) -> Result<ExitCode, CommandError> {
+        cli::run(matches, context).await
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        vec![
+            Check::new("a Jupyter kernel", "runs notebooks", Need::Optional, || async {
+                let names = KernelSearch::from_env().names();
+                if names.is_empty() {
+                    Finding::Missing
+                } else {
+                    Finding::Found(names.into_iter().collect::<Vec<_>>().join(", "))
+                }
+            })
+            .install(Install::Pip(vec!["ipykernel==7.4.0".to_owned()])),
+        ]
+    }
+}

@@ -1,0 +1,83 @@
+//! What goes wrong with kernels, and what the file then says.
+
+use std::time::Duration;
+
+use backlot_notebook_model::{Notebook, record};
+use backlot_notebooks::{Kernels, Log, RunError, run};
+use tokio::sync::watch;
+
+use crate::{Bench, notebook, states};
+
+fn exception(notebook: &Notebook) -> Option<String> {
+    Some(notebook.metadata.get(record::KEY)?.get("exception")?.to_compact())
+}
+
+#[tokio::test]
+async fn a_kernel_that_is_killed_is_a_failed_cell() {
+    let Some(bench) = Bench::new() else { return };
+    let request = bench.request(&notebook(&[
+        "print('before', flush=True)",
+        "import os, sys, time\nprint('last words')\nsys.stdout.flush()\ntime.sleep(0.5)\nos.kill(os.getpid(), 9)",
+        "print('never')",
+    ]));
+    let failure = bench.run(&request).await.unwrap_err();
+    assert!(matches!(&failure.error, RunError::Kernel(error) if error.is_death()), "{}", failure.error);
+    assert!(failure.error.to_string().starts_with("Kernel died: killed by signal 9"), "{}", failure.error);
+    let written = bench.written();
+    assert_eq!(states(&written), ["completed", "failed", "pending"]);
+    assert_eq!(exception(&written).as_deref(), Some("true"));
+    assert_eq!(written.cells[1].outputs()[0].get("text").unwrap().as_str(), Some("last words\n"));
+}
+
+#[tokio::test]
+async fn a_cell_that_takes_too_long_is_a_failed_cell() {
+    let Some(bench) = Bench::new() else { return };
+    let mut request = bench.request(&notebook(&["1", "import time\nwhile True: time.sleep(0.1)"]));
+    request.cell_timeout = Some(Duration::from_secs(3));
+    let failure = bench.run(&request).await.unwrap_err();
+    assert!(matches!(failure.error, RunError::TimedOut { cell: 2, seconds: 3 }), "{}", failure.error);
+    assert_eq!(states(&bench.written()), ["completed", "failed"]);
+}
+
+#[tokio::test]
+async fn a_flood_of_messages_is_taken_and_kept() {
+    let Some(bench) = Bench::new() else { return };
+    let flood = "from IPython.display import display\nfor i in range(3000): display(i)\nprint('end')";
+    bench.run(&bench.request(&notebook(&[flood]))).await.unwrap();
+    let written = bench.written();
+    assert_eq!(written.cells[0].outputs().len(), 3001);
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_says_so_in_the_file() {
+    let Some(bench) = Bench::new() else { return };
+    let request =
+        bench.request(&notebook(&["open('begun', 'w').close()\nimport time\ntime.sleep(600)", "2"]));
+    let (stop, stopped) = watch::channel(false);
+    let begun = bench.path("begun");
+    tokio::spawn(async move {
+        while !std::path::Path::new(&begun).exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.send_replace(true);
+        stop.closed().await;
+    });
+    let log = Log::silent().stop_with(stopped);
+    let failure = run(&request, &Kernels { search: &bench.search, pool: None }, &log).await.unwrap_err();
+    assert!(matches!(failure.error, RunError::Stopped { cell: 1 }), "{}", failure.error);
+    assert_eq!(states(&bench.written()), ["failed", "pending"]);
+}
+
+#[tokio::test]
+async fn a_kernel_that_does_not_start_is_named() {
+    let Some(bench) = Bench::new() else { return };
+    let mut request = bench.request(&notebook(&["1"]));
+    request.kernel = Some("cobol".to_owned());
+    let failure = bench.run(&request).await.unwrap_err();
+    assert!(
+        failure.error.to_string().starts_with("there is no kernel `cobol`; there are "),
+        "{}",
+        failure.error
+    );
+    assert_eq!(states(&bench.written()), ["pending"]);
+}

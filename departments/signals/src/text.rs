@@ -1,0 +1,94 @@
+//! The timeline for people: what happened, in the order in which it happened.
+
+use crate::explanation::{Entry, Explanation};
+
+/// Signals named in the ranking; the rest is counted.
+const RANKED: usize = 10;
+
+/// Lines of the timeline.
+const LINES: usize = 40;
+
+/// The explanation in lines of text.
+pub fn timeline(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    let alert = &explanation.alert;
+    text += &format!("{} alerted at {}", alert.signal, alert.fired);
+    match &alert.changed {
+        Some(changed) => text += &format!("; it changed at {changed}\n"),
+        None => text += "; its own signal shows no change\n",
+    }
+    let found = &explanation.timeline;
+    text += &format!(
+        "{} of {} signals changed around it (at most {} % of them by chance), {} in {} groups that move together",
+        found.len(),
+        explanation.tested,
+        explanation.rate * 100.0,
+        found.iter().filter(|entry| entry.in_incident).count(),
+        explanation.clusters.len(),
+    );
+    if !explanation.untested.is_empty() {
+        text += &format!("; {} could not be tested", explanation.untested.len());
+    }
+    text += "\n";
+    if found.is_empty() {
+        return text;
+    }
+    text += "\nmost likely causes\n";
+    let width = found.iter().take(RANKED).map(|entry| entry.signal.chars().count()).max().unwrap_or(0);
+    for (place, entry) in found.iter().take(RANKED).enumerate() {
+        let mark = if entry.first_mover { "  first mover" } else { "" };
+        text += &format!(
+            "{:>3}  {:<width$}  {}  {}  score {:.2}{mark}\n",
+            place + 1,
+            entry.signal,
+            lag(entry),
+            shift(entry),
+            entry.score,
+        );
+    }
+    text += "\ntimeline\n";
+    let mut order: Vec<&Entry> = found.iter().filter(|entry| entry.in_incident).collect();
+    order.sort_by(|a, b| a.lag_seconds.total_cmp(&b.lag_seconds).then(b.score.total_cmp(&a.score)));
+    let shown = order.len().min(LINES);
+    for entry in &order[..shown] {
+        text += &format!("{}  {}  {}  {}\n", entry.changed, lag(entry), shift(entry), entry.signal);
+    }
+    if order.len() > shown {
+        text += &format!("… and {} more\n", order.len() - shown);
+    }
+    for note in &explanation.notes {
+        text += &format!("note: {note}\n");
+    }
+    text
+}
+
+/// `-12 min ±1 min`, from the alert's own change.
+fn lag(entry: &Entry) -> String {
+    let (low, high) = entry.lag_interval_seconds;
+    let half = (high - low) / 2.0;
+    format!("{:>9} ±{:<6}", signed_span(entry.lag_seconds), span(half))
+}
+
+fn signed_span(seconds: f64) -> String {
+    let sign = if seconds < 0.0 { '-' } else { '+' };
+    format!("{sign}{}", span(seconds.abs()))
+}
+
+fn span(seconds: f64) -> String {
+    match seconds {
+        s if s >= 172_800.0 => format!("{:.1} d", s / 86_400.0),
+        s if s >= 7_200.0 => format!("{:.1} h", s / 3_600.0),
+        s if s >= 120.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{s:.0} s"),
+    }
+}
+
+/// `+243 %, 8.1 sd`.
+fn shift(entry: &Entry) -> String {
+    let percent = match entry.change_percent {
+        Some(percent) if percent.abs() < 10_000.0 => format!("{percent:+.1} %"),
+        Some(percent) => format!("×{:.0}", percent / 100.0 + 1.0),
+        None => "from 0".to_owned(),
+    };
+    format!("{percent:>10} {:>+7.1} sd", entry.effect)
+}

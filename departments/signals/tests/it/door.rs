@@ -1,0 +1,103 @@
+//! The door, the page and the command.
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use backlot_department::{CommandContext, CommandError, Department, OutputFormat, shell_part};
+use backlot_signals::Signals;
+use backlot_web::testing::{Server, in_time};
+use backlot_web::{Shell, Tokens, WebConfig};
+use backlot_work::RunState;
+
+use crate::house::{Lot, open, table};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_posted_table_is_explained_and_shown() {
+    let lot = Lot::new();
+    let (incident, csv, asked) = table();
+    let root = &incident.names[incident.root];
+    let mut config = WebConfig::new(Tokens::open(lot.home.path()).unwrap());
+    config.bind.set_port(0);
+    let part = shell_part(&Signals, &lot.house);
+    let server = Server::start(Shell::builder(config).department(part).build().unwrap()).await.unwrap();
+    let bearer = format!("Bearer {}", Tokens::admin_token(lot.home.path()).unwrap().unwrap());
+    let fields = [("authorization", bearer.as_str()), ("content-type", "text/csv")];
+
+    let unnamed = server.send("POST /signals/api/v1/explanations", &fields, &csv).await;
+    assert_eq!(unnamed.status, 400, "{}", unnamed.text());
+    let at = asked.at.as_deref().unwrap();
+    let line = format!("POST /signals/api/v1/explanations?alert=starts&at={at}");
+    let answer = server.send(&line, &fields, &csv).await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    let run = answer.json()["run"].as_str().unwrap().to_owned();
+    let explanation = format!("/signals/api/v1/explanations/{run}");
+    assert_eq!(server.get(&explanation, &fields).await.status, 409);
+
+    let worker = lot.worker(0).await;
+    let ended = in_time("the run's end", lot.house.work.wait(&run)).await.unwrap();
+    worker.stop().await;
+    assert_eq!(ended.state, RunState::Succeeded, "{:?}", ended.error);
+    let timeline = server.get(&explanation, &fields).await.json();
+    let first: Vec<&str> = timeline["timeline"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .take(3)
+        .map(|entry| entry["signal"].as_str().unwrap())
+        .collect();
+    assert!(first.contains(&root.as_str()), "{first:?}");
+    let page = server.get(&format!("/signals/{run}"), &fields).await.text();
+    assert!(
+        page.contains(root.as_str()) && page.contains("first mover") && page.contains("figure_light"),
+        "{page}"
+    );
+    assert!(
+        server.get(&format!("{explanation}/files/figure_dark"), &fields).await.text().starts_with("<svg")
+    );
+    assert!(server.get("/signals", &fields).await.text().contains("starts"));
+    assert_eq!(server.get(&format!("{explanation}/files/nothing"), &fields).await.status, 404);
+    assert_eq!(server.get("/signals/api/v1/explanations/nobody", &fields).await.status, 404);
+}
+
+async fn call(format: OutputFormat, line: &[&str]) -> Result<(ExitCode, String), CommandError> {
+    let home = tempfile::tempdir().unwrap();
+    let output = Arc::new(Mutex::new(Vec::new()));
+    let path = home.path().to_owned();
+    let context = CommandContext::new(home.path(), format, None, move || {
+        let path = path.clone();
+        async move { Ok(open(&path)) }
+    })
+    .with_output(output.clone());
+    let command = Signals.commands().remove(0);
+    let matches = command.try_get_matches_from(line).unwrap();
+    let code = Signals.run_command(line[0], &matches, &context).await?;
+    let text = String::from_utf8(output.lock().unwrap().clone()).unwrap();
+    Ok((code, text))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_answers_here_and_through_workers_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let (incident, csv, asked) = table();
+    let path = folder.path().join("signals.csv");
+    std::fs::write(&path, csv).unwrap();
+    let path = path.to_str().unwrap();
+    let out = folder.path().join("out");
+    let at = asked.at.unwrap();
+    let line = ["signals", "explain", path, "--alert", "starts", "--at", &at];
+    let here = call(OutputFormat::Json, &line).await.unwrap().1;
+    let through = call(OutputFormat::Json, &[&line[..], &["--submit"]].concat()).await.unwrap().1;
+    assert_eq!(here, through);
+    let with_files = [&line[..], &["--out", out.to_str().unwrap(), "--before", "5h"]].concat();
+    let text = call(OutputFormat::Text, &with_files).await.unwrap().1;
+    assert!(text.contains("most likely causes") && text.contains(&incident.names[incident.root]), "{text}");
+    for file in ["explanation.json", "timeline.txt", "figure.json", "figure.svg"] {
+        assert!(out.join(file).metadata().unwrap().len() > 100, "{file}");
+    }
+    let missing =
+        call(OutputFormat::Text, &["signals", "explain", path, "--alert", "start"]).await.unwrap_err();
+    assert!(missing.to_string().contains("no signal `start`; it has starts"), "{missing}");
+    let nowhere =
+        call(OutputFormat::Text, &["signals", "explain", "/no/such", "--alert", "a"]).await.unwrap_err();
+    assert!(nowhere.code == CommandError::USAGE && nowhere.message.contains("/no/such"), "{nowhere}");
+}
