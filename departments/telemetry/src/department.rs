@@ -1,0 +1,168 @@
+//! The department, as the house sees it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backlot_department::{Access, Department, Door, Error, Health, HealthCheck, House, Page, Services};
+use backlot_series::Source;
+use backlot_web::console::Icon;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+
+use crate::ingest::LARGEST_BODY;
+use crate::source::TelemetrySource;
+use crate::state::{Slot, State};
+use crate::store::Store;
+use crate::{Settings, atlas_door, openapi, pages, prometheus};
+
+/// Where Atlas' interface is; pages link to it.
+pub(crate) const ATLAS_DOOR: &str = "/atlas";
+
+/// Largest log before a checkpoint is made early: what a restart must play again.
+const LARGEST_LOG: u64 = 256 << 20;
+
+/// The department.
+#[derive(Default)]
+pub struct Telemetry {
+    slot: Slot,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[async_trait]
+impl Department for Telemetry {
+    fn name(&self) -> &'static str {
+        "telemetry"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Dimensional metrics: taken from Spectator, Atlas and Prometheus clients, queried with the Atlas stack language"
+    }
+
+    fn offer(&self, services: &mut Services) -> Result<(), Error> {
+        services.offer::<dyn Source>(Arc::new(TelemetrySource { slot: self.slot.clone() }))
+    }
+
+    async fn start(&self, house: &House) -> Result<(), Error> {
+        // A misspelt setting stops every command, not only the server.
+        settings(house).map(drop)
+    }
+
+    async fn serve(&self, house: &House) -> Result<(), Error> {
+        let settings = settings(house)?;
+        let options = settings.store(Some(house.directory(self.name()).join("series")));
+        let now = house.ledger.now().micros().div_euclid(1000);
+        let opened = tokio::task::spawn_blocking(move || Store::open(options, now)).await;
+        let store = opened
+            .map_err(|error| Error::start(self.name(), error))?
+            .map_err(|error| Error::start(self.name(), error))?;
+        let state = State::new(Arc::new(store), settings, house.ledger.clone());
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.push(tokio::spawn(keep_synced(state.clone())));
+        tasks.push(tokio::spawn(keep_checkpoints(state.clone())));
+        // A department serves once; a second state would never be seen.
+        drop(self.slot.set(state));
+        Ok(())
+    }
+
+    async fn stop(&self, _house: &House) {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+        let Some(state) = self.slot.get().cloned() else { return };
+        let now = state.now();
+        let last =
+            tokio::task::spawn_blocking(move || state.store.checkpoint(now).or_else(|_| state.store.sync()))
+                .await;
+        if let Ok(Err(error)) = last {
+            tracing::error!(%error, "the last metrics could not be written");
+        }
+    }
+
+    fn doors(&self, _house: &House) -> Vec<Door> {
+        vec![
+            Door::http("atlas", ATLAS_DOOR, atlas_door::routes(self.slot.clone()))
+                .access(Access::Open)
+                .body_limit(LARGEST_BODY as u64)
+                .client(
+                    "Spectator clients, spectatord, Atlas dashboards, curl",
+                    "the client's uri: http://HOST:PORT/atlas/api/v4/update",
+                ),
+            Door::http("prometheus", "/prometheus", prometheus::routes(self.slot.clone()))
+                .access(Access::Open)
+                .body_limit(LARGEST_BODY as u64)
+                .client(
+                    "Prometheus, vmagent",
+                    "remote_write.url, -remoteWrite.url: http://HOST:PORT/prometheus/api/v1/write",
+                ),
+        ]
+    }
+
+    fn pages(&self, _house: &House) -> Vec<Page> {
+        vec![
+            Page::new("Metrics", "/metrics", Icon::Chart, pages::routes(self.slot.clone()))
+                .access(Access::Authenticated),
+        ]
+    }
+
+    fn openapi(&self) -> Value {
+        openapi::fragment()
+    }
+
+    fn health(&self, _house: &House) -> HealthCheck {
+        let slot = self.slot.clone();
+        HealthCheck::new(move || {
+            let slot = slot.clone();
+            async move {
+                match slot.get() {
+                    Some(_) => Health::Ready,
+                    None => Health::Down("the metrics store is not open".to_owned()),
+                }
+            }
+        })
+    }
+}
+
+fn settings(house: &House) -> Result<Settings, Error> {
+    let settings: Settings = house.config.section("telemetry")?;
+    settings.check().map_err(|reason| Error::Config { section: "telemetry".to_owned(), reason })?;
+    Ok(settings)
+}
+
+async fn keep_synced(state: State) {
+    let interval = Duration::from_millis(state.settings.sync_interval.unsigned_abs());
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let store = state.store.clone();
+        match tokio::task::spawn_blocking(move || store.sync()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the log of metrics cannot be synced"),
+            Err(_) => return,
+        }
+    }
+}
+
+async fn keep_checkpoints(state: State) {
+    let interval = Duration::from_millis(state.settings.checkpoint_interval.unsigned_abs());
+    let look = interval.min(Duration::from_secs(10));
+    let mut ticks = tokio::time::interval(look);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last = tokio::time::Instant::now();
+    loop {
+        ticks.tick().await;
+        if last.elapsed() < interval && state.store.size().log_bytes < LARGEST_LOG {
+            continue;
+        }
+        last = tokio::time::Instant::now();
+        let (store, now) = (state.store.clone(), state.now());
+        match tokio::task::spawn_blocking(move || store.checkpoint(now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a checkpoint of the metrics failed; it is tried again");
+            }
+            Err(_) => return,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Department telemetry: dimensional metrics stored, queried and watched.
+//!
+//! Services publish with the Spectator clients that they have; people and programs ask with the Atlas stack language; alerts are
+//! expressions of that language, evaluated as each step's data is complete. The central idea: **one store and one evaluator
+//! behind every door**, so that a graph, an alert and another department see the same numbers.
+//!
+//! | door | what comes in or goes out |
+//! |---|---|
+//! | `/atlas/api/v4/update`, `/atlas/api/v1/publish` | datapoints of Spectator and Atlas clients |
+//! | `/atlas/api/v1/graph`, `/atlas/api/v1/tags`, `/atlas/api/v1/expr` | queries |
+//! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus` | samples of Prometheus, vmagent, exporters |
+//! | `/alertmanager/api/v2` | alerts of others, and what became of all alerts |
+//!
+//! ```
+//! use backlot_atlas::{Database, evaluate, parse, zone};
+//! use backlot_series::Grid;
+//! use backlot_telemetry::store::{Effect, Options, Sample, Store};
+//!
+//! let store = Store::open(Options::default(), 0)?;
+//! let mut batch = store.batch();
+//! batch.write(&[("host", "a"), ("name", "rps")], 60_000, Sample::Value(Effect::Set, 2.5));
+//! batch.commit()?;
+//! let shown = &parse("name,rps,:eq,:sum")?[0];
+//! let lines = evaluate(&shown.expr, &store, Grid::new(60_000, 60_000, 1), &zone("UTC")?)?;
+//! assert_eq!(lines[0].values, [2.5]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod store;
+
+mod atlas_door;
+mod department;
+mod ingest;
+mod openapi;
+mod pages;
+mod prometheus;
+mod settings;
+mod source;
+mod state;
+
+pub use department::Telemetry;
+pub use settings::Settings;

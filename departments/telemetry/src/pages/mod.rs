@@ -1,0 +1,196 @@
+//! The console: an expression editor with a live graph, and an explorer of tags.
+
+use axum::Router;
+use axum::extract::{Path, RawQuery};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use backlot_atlas::number_text;
+use backlot_series::Summary;
+use backlot_web::ApiError;
+use backlot_web::console::widgets::{self, Table};
+use backlot_web::console::{self, Frame, format};
+use maud::{Markup, html};
+
+use crate::atlas_door::{Parameters, condition, evaluate};
+use crate::department::ATLAS_DOOR;
+use crate::state::{Serving, Slot, State};
+
+/// Lines shown in the table below a graph.
+const MOST_ROWS: usize = 100;
+
+/// Most values of a tag on a page.
+const MOST_VALUES: usize = 500;
+
+pub(crate) fn routes(slot: Slot) -> Router {
+    Router::new()
+        .route("/", get(editor))
+        .route("/tags", get(tag_keys))
+        .route("/tags/{key}", get(tag_values))
+        .route("/editor.js", get(script))
+        .with_state(slot)
+}
+
+async fn script() -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, include_str!("metrics.js")).into_response()
+}
+
+fn tabs(current: &str) -> Markup {
+    let link = |label, path: &str| widgets::FilterLink {
+        label,
+        path: path.to_owned(),
+        current: label == current,
+        count: None,
+    };
+    widgets::filter("Views", &[link("Graph", "/metrics"), link("Tags", "/metrics/tags")])
+}
+
+async fn editor(Serving(state): Serving, frame: Frame, RawQuery(query): RawQuery) -> Markup {
+    let parameters = Parameters::read(query.as_deref());
+    let expression = parameters.get("q").unwrap_or_default();
+    let start = parameters.get("s").unwrap_or("e-3h");
+    let end = parameters.get("e").unwrap_or("now");
+    let shown = if expression.is_empty() { None } else { Some(evaluate(&state, &parameters).await) };
+    let body = html! {
+        (tabs("Graph"))
+        form.bar method="get" action="/metrics" {
+            textarea #expression name="q" rows="3" cols="100" data-door=(ATLAS_DOOR) spellcheck="false" aria-label="Stack expression"
+                placeholder="name,sps,:eq,(,nf.cluster,),:by" { (expression) }
+            label { "Start" input name="s" value=(start); }
+            label { "End" input name="e" value=(end); }
+            button.button.primary type="submit" { "Draw" }
+        }
+        p #words aria-live="polite" {}
+        @match &shown {
+            None => (examples(&state)),
+            Some(Err(error)) => p.alert role="alert" { (error.message()) },
+            Some(Ok(graph)) => {
+                @let address = widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", start), ("e", end), ("format", "svg"), ("w", "1100"), ("h", "380"), ("no_legend", if graph.lines.len() > 12 { "1" } else { "0" })]);
+                @let dark = format!("{address}&theme=dark");
+                @let every = (end == "now").then_some(state.settings.step.clamp(5000, 60_000));
+                figure.chart {
+                    picture {
+                        source media="(prefers-color-scheme: dark)" srcset=(dark);
+                        img #graph src=(address) data-every=[every] width="1100" height="380" alt={ "Graph of " (expression) };
+                    }
+                }
+                (table(graph))
+                p.note {
+                    (format::number(graph.lines.len() as u64)) " lines of " (graph.grid.len) " steps of " (backlot_atlas::duration_text(graph.grid.step)) ". "
+                    @for form in ["json", "csv", "v2.json", "png"] {
+                        a href=(widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", start), ("e", end), ("format", form)])) { (form) } " "
+                    }
+                }
+            }
+        }
+        script src="/metrics/editor.js" defer {}
+    };
+    console::page(&frame.wide(), "Metrics", body)
+}
+
+fn table(graph: &backlot_atlas::graph::Graph) -> Markup {
+    let mut table =
+        Table::new(["Line", "Last", "Average", "Least", "Largest", "Values"]).numeric(&[1, 2, 3, 4, 5]);
+    for line in graph.lines.iter().take(MOST_ROWS) {
+        let summary = Summary::of(&line.values);
+        let cell = |value: f64| html! { @if value.is_nan() { "–" } @else { (short(value)) } };
+        table.push([
+            html! { span title=(line.tags) { (line.legend) } },
+            cell(summary.last),
+            cell(summary.average()),
+            cell(summary.min),
+            cell(summary.max),
+            html! { (summary.count) },
+        ]);
+    }
+    table.render()
+}
+
+/// About four digits.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e9).contains(&size) {
+        return format!("{value:.3e}");
+    }
+    let text = format!("{value:.4}");
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        number_text(value)
+    }
+}
+
+fn examples(state: &State) -> Markup {
+    let size = state.store.size();
+    let names = state.store.values("name", &backlot_series::Query::True);
+    html! {
+        (widgets::stats([
+            widgets::stat("Series", &format::number(size.series), ""),
+            widgets::stat("Samples", &format::number(size.samples), "since the start"),
+            widgets::stat("On disk", &format::bytes(size.segment_bytes + size.log_bytes), &format!("{} of it log", format::bytes(size.log_bytes))),
+        ]))
+        @if names.is_empty() {
+            (widgets::empty("No metrics yet", html! { "Point a Spectator client at " code { (ATLAS_DOOR) "/api/v4/update" } ", or Prometheus' remote_write at " code { "/prometheus/api/v1/write" } }))
+        } @else {
+            (widgets::section("What there is", html! {
+                ul { @for name in names.iter().take(40) {
+                    li { a href=(widgets::link("/metrics", &[("q", &format!("name,{},:eq,:sum", backlot_series::StackWord(&name.name)))])) { (name.name) } " · " (format::number(name.count)) " series" }
+                } }
+            }))
+        }
+    }
+}
+
+async fn tag_keys(Serving(state): Serving, frame: Frame) -> Markup {
+    let mut table = Table::new(["Tag", "Series"]).numeric(&[1]);
+    for key in state.store.keys(&backlot_series::Query::True) {
+        table.push([
+            html! { a href={ "/metrics/tags/" (widgets::path_segment(&key.name)) } { (key.name) } },
+            html! { (format::number(key.count)) },
+        ]);
+    }
+    let body = html! {
+        (tabs("Tags"))
+        @if table.is_empty() { (widgets::empty("No tags yet", html! { "They come with the first metrics" })) } @else { (table.render()) }
+    };
+    console::page(&frame, "Tags", body)
+}
+
+async fn tag_values(
+    Serving(state): Serving,
+    frame: Frame,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Markup, ApiError> {
+    let parameters = Parameters::read(query.as_deref());
+    let text = parameters.get("q").unwrap_or_default();
+    let narrowed = condition(Some(text))
+        .map_err(|error| ApiError::bad_request(error.to_string(), "write a query, such as name,sps,:eq"))?;
+    let values = state.store.values(&key, &narrowed);
+    let mut table = Table::new(["Value", "Series", ""]).numeric(&[1]);
+    for value in values.iter().take(MOST_VALUES) {
+        let expression =
+            format!("{},{},:eq", backlot_series::StackWord(&key), backlot_series::StackWord(&value.name));
+        let by_name = format!("{expression},(,name,),:by");
+        table.push([
+            html! { (value.name) },
+            html! { (format::number(value.count)) },
+            html! {
+                a href=(widgets::link("/metrics", &[("q", if key == "name" { &expression } else { &by_name })])) { "Graph" } " · "
+                a href=(widgets::link("/metrics/tags/name", &[("q", &expression)])) { "Metrics with it" }
+            },
+        ]);
+    }
+    let body = html! {
+        (tabs("Tags"))
+        form.bar method="get" {
+            label { "Narrowed by a query" input name="q" value=(text) placeholder="name,sps,:eq"; }
+            button.button type="submit" { "Narrow" }
+        }
+        (table.render())
+        @if values.len() > MOST_VALUES { p.note { "The first " (MOST_VALUES) " of " (format::number(values.len() as u64)) } }
+    };
+    Ok(console::page(&frame.crumb("Tags", "/metrics/tags"), &key, body))
+}

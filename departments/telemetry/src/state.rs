@@ -1,0 +1,72 @@
+//! What the doors, the pages and the background tasks of a server share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use backlot_ledger::Ledger;
+use backlot_web::ApiError;
+use tokio::sync::Semaphore;
+
+use crate::Settings;
+use crate::store::Store;
+
+/// Queries evaluated at once: each keeps a processor busy, and may hold half a gigabyte.
+const QUERIES_AT_ONCE: usize = 4;
+
+/// A handle to the department's state.
+#[derive(Clone)]
+pub(crate) struct State {
+    pub(crate) store: Arc<Store>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) ledger: Ledger,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) queries: Arc<Semaphore>,
+}
+
+/// What happened since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) taken: AtomicU64,
+    pub(crate) refused: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, taken: usize, refused: usize) {
+        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
+        self.refused.fetch_add(refused as u64, Ordering::Relaxed);
+    }
+}
+
+impl State {
+    pub(crate) fn new(store: Arc<Store>, settings: Settings, ledger: Ledger) -> Self {
+        let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
+        Self { store, settings: Arc::new(settings), ledger, counters: Arc::default(), queries }
+    }
+
+    /// The time in milliseconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        self.ledger.now().micros().div_euclid(1000)
+    }
+}
+
+/// The state of a department that may not serve yet, or not in this process.
+pub(crate) type Slot = Arc<OnceLock<State>>;
+
+/// The state, for a handler.
+pub(crate) struct Serving(pub(crate) State);
+
+impl FromRequestParts<Slot> for Serving {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(_: &mut Parts, slot: &Slot) -> Result<Self, ApiError> {
+        let state = slot.get().cloned();
+        state.map(Self).ok_or_else(|| {
+            ApiError::unavailable(
+                "the metrics store is not open in this process",
+                "ask the server: `backlot up`",
+            )
+        })
+    }
+}

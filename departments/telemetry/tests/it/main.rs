@@ -1,0 +1,4 @@
+//! The department: its store against a naive one and across restarts, its doors through the house's own shell.
+
+mod doors;
+mod store;
