@@ -36,7 +36,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     word: "conformance",
     package: "backlot-conformance",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
-    programs: &[],
+    programs: &[("signals", "change points against an exhaustive search, incidents, ruptures' own tests")],
 };
 
 /// Lists the programs, or runs the one that is named with the arguments after it.

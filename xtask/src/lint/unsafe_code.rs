@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-/// Folders of crates that may hold `unsafe` code: kernels and bindings. None yet. Such a crate still inherits the lints, and
-/// opens each module of such code with `#![allow(unsafe_code)]` and a reason.
-const UNSAFE: &[&str] = &[];
+/// Folders of crates that may hold `unsafe` code: kernels and bindings. Such a crate still inherits the lints, and
+/// opens each module of such code with `#![expect(unsafe_code)]` and a reason.
+const UNSAFE: &[&str] = &[
+    // Borrows the memory of NumPy arrays.
+    "clients/python",
+];
 
 /// A line for each place in `text`, the content of `file`, that switches the lint off.
 pub(crate) fn problems(file: &str, text: &str) -> Vec<String> {
