@@ -41,6 +41,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
+        ("signals", "change points against an exhaustive search, incidents, ruptures' own tests"),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
         ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
     ],

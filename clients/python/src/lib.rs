@@ -6,10 +6,12 @@
 //! The central idea: **Python goes on while a call waits.** The interpreter's lock is released, other Python threads run, and
 //! a signal (Ctrl-C) ends the waiting within a twentieth of a second, whatever the network does.
 
+mod array;
 mod client;
 mod errors;
 mod follow;
 mod json;
+mod signals;
 mod waiting;
 
 use pyo3::prelude::*;
@@ -19,5 +21,10 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<client::Client>()?;
     module.add_class::<follow::Follow>()?;
+    module.add_class::<signals::SegmentCost>()?;
+    module.add_function(wrap_pyfunction!(signals::signal_changes, module)?)?;
+    module.add_function(wrap_pyfunction!(signals::signal_changes_many, module)?)?;
+    module.add_function(wrap_pyfunction!(signals::signal_least_squares, module)?)?;
+    module.add_function(wrap_pyfunction!(signals::signal_lagged, module)?)?;
     module.add_function(wrap_pyfunction!(client::read_spec, module)?)
 }

@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
-/// Folders of crates that may hold `unsafe` code: kernels and bindings. VMAF's kernels are compiled once per instruction set, and
-/// calling one is `unsafe` until the processor was asked. Such a crate still inherits the lints, and
-/// opens each module of such code with `#![allow(unsafe_code)]` and a reason.
-const UNSAFE: &[&str] = &["departments/media/vmaf"];
+/// Folders of crates that may hold `unsafe` code: kernels and bindings. Such a crate still inherits the lints, and opens each
+/// module or call of such code with a reason.
+const UNSAFE: &[&str] = &[
+    // Borrows the memory of NumPy arrays.
+    "clients/python",
+    // Kernels are compiled once per instruction set, and calling one is `unsafe` until the processor was asked.
+    "departments/media/vmaf",
+];
 
 /// A line for each place in `text`, the content of `file`, that switches the lint off.
 pub(crate) fn problems(file: &str, text: &str) -> Vec<String> {

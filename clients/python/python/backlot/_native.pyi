@@ -4,7 +4,17 @@ from collections.abc import Iterator
 from os import PathLike
 from typing import Any, Generic, TypeVar, final
 
-__all__ = ["Client", "Follow", "__version__", "read_spec"]
+__all__ = [
+    "Client",
+    "Follow",
+    "SegmentCost",
+    "__version__",
+    "read_spec",
+    "signal_changes",
+    "signal_changes_many",
+    "signal_lagged",
+    "signal_least_squares",
+]
 
 _T = TypeVar("_T")
 
@@ -72,3 +82,63 @@ class Follow(Generic[_T]):
         """Closes the connection; the iterator ends."""
 
 def read_spec(path: str | PathLike[str]) -> dict[str, Any]: ...
+
+@final
+class SegmentCost:
+    """The cost of any segment of one signal; ``signal`` is a C-contiguous array of float64."""
+
+    @staticmethod
+    def fit(
+        model: str,
+        signal: Any,
+        *,
+        gamma: float | None = None,
+        metric: list[float] | None = None,
+        order: int | None = None,
+        floor: float | None = None,
+    ) -> SegmentCost: ...
+    @staticmethod
+    def custom(object: Any, points: int, min_size: int) -> SegmentCost: ...
+    @property
+    def gamma(self) -> float | None: ...
+    @property
+    def metric(self) -> list[float] | None: ...
+    def error(self, start: int, end: int) -> float: ...
+    def pelt(self, pen: float, min_size: int, jump: int) -> list[int]: ...
+    def dynp(self, n_bkps: int, min_size: int, jump: int) -> list[int]: ...
+    def binseg(
+        self,
+        min_size: int,
+        jump: int,
+        n_bkps: int | None = None,
+        pen: float | None = None,
+        epsilon: float | None = None,
+    ) -> list[int]: ...
+    def bottom_up(
+        self,
+        min_size: int,
+        jump: int,
+        n_bkps: int | None = None,
+        pen: float | None = None,
+        epsilon: float | None = None,
+    ) -> list[int]: ...
+    def window(
+        self,
+        width: int,
+        min_size: int,
+        jump: int,
+        n_bkps: int | None = None,
+        pen: float | None = None,
+        epsilon: float | None = None,
+    ) -> list[int]: ...
+    def __copy__(self) -> SegmentCost: ...
+    def __deepcopy__(self, memo: Any, /) -> SegmentCost: ...
+
+def signal_changes(
+    signal: Any, model: str, min_size: int, penalty: float | None = None
+) -> tuple[list[int], list[int], float]: ...
+def signal_changes_many(
+    signals: Any, model: str, min_size: int, penalty: float | None = None, threads: int | None = None
+) -> list[list[int]]: ...
+def signal_least_squares(signal: Any, min_size: int, penalty: float) -> list[int]: ...
+def signal_lagged(signal: Any, others: Any, reach: int, out: Any, threads: int | None = None) -> None: ...

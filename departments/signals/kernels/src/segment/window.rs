@@ -4,6 +4,9 @@ use super::{Grid, Stop};
 use crate::Error;
 use crate::cost::Cost;
 
+/// Gains closer than this share of themselves are equal but for rounding: a constant signal has no peak.
+const TIE: f64 = 1e-8;
+
 /// How much a cut at each place gains within a window around it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scores {
@@ -46,7 +49,8 @@ impl Scores {
             (1..=order).all(|step| {
                 let left = (index + count - step % count) % count;
                 let right = (index + step) % count;
-                self.gains[index] > self.gains[left] && self.gains[index] > self.gains[right]
+                let floor = self.gains[index] - TIE * self.gains[index].abs();
+                floor > self.gains[left] && floor > self.gains[right]
             })
         };
         let mut peaks: Vec<usize> = (0..count).filter(is_peak).collect();
