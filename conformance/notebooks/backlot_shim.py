@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import yaml
+
 BACKLOT = os.environ["BACKLOT"]
 
 
@@ -25,8 +27,15 @@ def translator(name, language):
 
     base = getattr(translators, name)
 
+    def plain(value):
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, list) else value
+
     def run(parameters, *more):
-        code, out, err = ask("translate", language, "-j", json.dumps(parameters), *more)
+        # As YAML, since keys that are no texts are lost in JSON.
+        text = yaml.safe_dump(plain(parameters), sort_keys=False)
+        code, out, err = ask("translate", language, "-y", text, *more)
         if code:
             raise NotImplementedError(err)
         return out

@@ -30,6 +30,7 @@ pub(crate) const BENCHES: Suites = Suites {
     },
     programs: &[
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
+        ("notebooks", "notebooks beside papermill, with and without its saving"),
         ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
     ],
 };

@@ -49,7 +49,21 @@ const SUITES: [Suite; 4] = [
         select: "test_pipe or test_stdout_file",
         left_out: &[("TestCLI and the rest", "they replace papermill's Python functions with mocks")],
     },
-    Suite { file: "test_execute", shim: "engine", select: "", left_out: &[] },
+    Suite {
+        file: "test_execute",
+        shim: "engine",
+        select: "not start_timeout and not TestBrokenNotebook2",
+        left_out: &[
+            (
+                "test_start_timeout, test_default_start_timeout",
+                "replace papermill's Python client with a mock",
+            ),
+            (
+                "TestBrokenNotebook2",
+                "fails with papermill's own engine as well: the kernel orders its outputs otherwise",
+            ),
+        ],
+    },
 ];
 
 /// Cases of the comparison that differ for a reason.
@@ -92,6 +106,7 @@ fn run() -> Result<bool, AnyError> {
             println!("    {line}");
         }
     }
+    is_good &= scraps(&python, &scripts, &binary)?;
     if is_quick { Ok(is_good) } else { Ok(compare(&python, &scripts, &binary)? && is_good) }
 }
 
@@ -137,6 +152,19 @@ fn pytest(python: &Path, scripts: &Path, binary: &Path, suite: &Suite) -> Result
         left_out: count("deselected"),
         failures: failures.map(str::to_owned).collect(),
     })
+}
+
+/// What scrapbook glues in a notebook that we run is read by both alike, and so are the values of the premiere's report.
+fn scraps(python: &Path, scripts: &Path, binary: &Path) -> Result<bool, AnyError> {
+    let ended = Command::new(python)
+        .arg(scripts.join("scraps.py"))
+        .arg(binary)
+        .env("PATH", path(python))
+        .env("VIRTUAL_ENV", python.ancestors().nth(2).unwrap_or(python))
+        .output()?;
+    print!("\n{}", String::from_utf8_lossy(&ended.stdout));
+    eprint!("{}", String::from_utf8_lossy(&ended.stderr));
+    Ok(ended.status.success())
 }
 
 fn compare(python: &Path, scripts: &Path, binary: &Path) -> Result<bool, AnyError> {

@@ -31,5 +31,5 @@ pub use kernel::{InterruptMode, Kernel, KernelError, KernelPool, KernelSearch, K
 pub use kind::KIND;
 pub use runner::log::{Level, Log};
 pub use runner::{
-    Failure, Finished, Kernels, Place, RUN_AGAIN_TAGS, Request, RunError, Saving, Start, Work, run,
+    Failure, Finished, Kernels, Place, RUN_AGAIN_TAGS, Request, RunError, Saving, Source, Start, Work, run,
 };

@@ -95,7 +95,7 @@ fn bundle(output: &Value) -> Markup {
         return image("image/svg+xml", &encoded, None);
     }
     if let Some(html_text) = data("text/html").filter(|text| text.len() <= MAX_TEXT) {
-        return html! { iframe.notebook-output sandbox="" srcdoc=(html_text) title="HTML output" width="100%" height="320" loading="lazy" {} };
+        return html! { iframe.notebook-output sandbox="" srcdoc=(html_text) title="HTML output" width="100%" height=(height(html_text)) frameborder="0" loading="lazy" {} };
     }
     if let Some(text) = data("text/markdown") {
         return markdown(text);
@@ -104,6 +104,12 @@ fn bundle(output: &Value) -> Markup {
         Some(text) => widgets::code_block(&clipped(text)),
         None => html! {},
     }
+}
+
+/// A height for a frame, in pixels: nothing inside may tell how high it is, so rows and lines are counted.
+fn height(html_text: &str) -> usize {
+    let rows = html_text.matches("<tr").count().max(html_text.lines().count());
+    (40 + 26 * rows).clamp(80, 480)
 }
 
 fn image(media_type: &str, encoded: &str, alt: Option<&str>) -> Markup {

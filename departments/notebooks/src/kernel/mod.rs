@@ -444,6 +444,7 @@ fn private_folder() -> io::Result<tempfile::TempDir> {
         builder
     };
     let preferred = std::env::temp_dir();
+    // POSIX names a short one.
     if preferred.as_os_str().len() <= 60 { builder().tempdir() } else { builder().tempdir_in("/tmp") }
 }
 

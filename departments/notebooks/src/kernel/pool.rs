@@ -7,11 +7,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Kernel, KernelError, Launch};
 
 /// The most kinds of kernel for which one is kept: each waiting kernel holds some 60 MB.
 const MAX_KINDS: usize = 4;
+
+/// How often a start is looked after.
+const LOOK: Duration = Duration::from_millis(5);
 
 type Waiting = Arc<Mutex<HashMap<Vec<String>, tokio::task::JoinHandle<Result<Kernel, KernelError>>>>>;
 
@@ -35,6 +39,20 @@ impl KernelPool {
             waiting
                 .entry(launch.spec.argv.clone())
                 .or_insert_with(|| tokio::spawn(async move { Kernel::start(&launch).await }));
+        }
+    }
+
+    /// Waits until every kernel that was prepared has started, or failed to.
+    pub async fn settled(&self) {
+        loop {
+            let is_settled = {
+                let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                waiting.values().all(tokio::task::JoinHandle::is_finished)
+            };
+            if is_settled {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 

@@ -1,0 +1,194 @@
+//! Notebooks run by papermill and by us, on the same kernel, alternately; answers are compared before a figure counts.
+//!
+//! `cargo xtask bench notebooks [--quick]`. Commands are timed as a user starts them, from the start of the process to its end, so
+//! Python's imports and the kernel's start are in every figure but the warm ones. papermill is measured as it is and with
+//! `--no-request-save-on-cell-execute`, since its default writes the whole notebook twice for each cell. `BACKLOT_BIN` names a
+//! built binary; without it one is built in release.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use backlot_benches::house::AnyError;
+use backlot_benches::speed::peers;
+use backlot_benches::statistics::{median, percentile};
+use backlot_notebook_model::record::{self, Status};
+use backlot_notebook_model::{Cell, Notebook};
+use backlot_notebooks::{KernelPool, KernelSearch, Kernels, Launch, Log, Request, Source, run};
+use clap::Parser;
+
+/// Notebooks beside papermill.
+#[derive(Parser)]
+struct Arguments {
+    /// Fewer cells and runs: shows that everything works, not how fast it is.
+    #[arg(long)]
+    quick: bool,
+    /// How often each is run.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+}
+
+/// What is to be reached.
+mod target {
+    pub(super) const DEFAULT: f64 = 15.0;
+    pub(super) const NO_SAVES: f64 = 1.5;
+    pub(super) const WARM_MS: f64 = 150.0;
+}
+
+fn main() -> ExitCode {
+    match measure() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<(), AnyError> {
+    let arguments = Arguments::parse();
+    let (cells, runs, warm) = if arguments.quick { (50, 1, 5) } else { (1000, arguments.runs, 50) };
+    let python = peers::python().ok_or("no Python environment; run `cargo xtask bench notebooks`")?;
+    let bench = Bench { binary: binary()?, python, folder: tempfile::tempdir()? };
+    println!("{}", load());
+    println!("{:44} {:>10} {:>10} {:>9}", "what, median of the runs", "papermill", "backlot", "faster");
+    for (name, count, papermill, ours, goal) in [
+        (format!("{cells} cells `pass`, saving as it runs"), cells, &[][..], &[][..], Some(target::DEFAULT)),
+        (
+            format!("{cells} cells `pass`, papermill without saving"),
+            cells,
+            &["--no-request-save-on-cell-execute"][..],
+            &[][..],
+            Some(target::NO_SAVES),
+        ),
+        ("one cell, from nothing".to_owned(), 1, &[][..], &[][..], None),
+    ] {
+        let (mut theirs, mut mine) = (Vec::new(), Vec::new());
+        for _ in 0..runs {
+            mine.push(bench.time(&bench.ours(ours), count)?);
+            theirs.push(bench.time(&bench.papermill(papermill), count)?);
+        }
+        let (theirs, mine) = (median(&theirs), median(&mine));
+        let goal = goal.map_or(String::new(), |goal| format!("  (target {goal})"));
+        println!("{name:44} {theirs:>8.2} s {mine:>8.2} s {:>8.1}x{goal}", theirs / mine);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let samples = runtime.block_on(bench.warm(warm))?;
+    let (p50, p95) = (percentile(&samples, 50.0) * 1e3, percentile(&samples, 95.0) * 1e3);
+    println!(
+        "one cell, kernel from the pool: p50 {p50:.0} ms, p95 {p95:.0} ms of {warm} (target {})",
+        target::WARM_MS
+    );
+    Ok(())
+}
+
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: Vec<&str> = load.split_whitespace().take(3).collect();
+    format!(
+        "load before: {}; {} processors",
+        load.join(" "),
+        std::thread::available_parallelism().map_or(1, usize::from)
+    )
+}
+
+struct Bench {
+    binary: PathBuf,
+    python: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn notebook(cells: usize) -> Notebook {
+        let mut notebook = Notebook::new();
+        for (key, value) in [("name", "python3"), ("language", "python"), ("display_name", "Python 3")] {
+            notebook.metadata_object("kernelspec").insert(key.to_owned(), value.into());
+        }
+        notebook.cells = (0..cells).map(|index| Cell::code(format!("{index:08x}"), "pass")).collect();
+        notebook
+    }
+
+    fn papermill(&self, options: &[&str]) -> Vec<String> {
+        let words = [&self.python.to_string_lossy(), "-m", "papermill", "--no-progress-bar"];
+        words.iter().chain(options).map(|word| (*word).to_owned()).collect()
+    }
+
+    fn ours(&self, options: &[&str]) -> Vec<String> {
+        let words = [&self.binary.to_string_lossy(), "notebook", "run", "--no-progress-bar"];
+        words.iter().chain(options).map(|word| (*word).to_owned()).collect()
+    }
+
+    /// Seconds of one run; every cell must have been run and recorded.
+    fn time(&self, command: &[String], cells: usize) -> Result<f64, AnyError> {
+        let (input, output) = (self.folder.path().join("in.ipynb"), self.folder.path().join("out.ipynb"));
+        std::fs::write(&input, Bench::notebook(cells).to_text())?;
+        let _ = std::fs::remove_file(&output);
+        let venv = self.python.ancestors().nth(2).unwrap_or(&self.python);
+        let own = self.python.parent().map(Path::to_owned);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(own.into_iter().chain(std::env::split_paths(&path)))?;
+        let began = Instant::now();
+        let ended = Command::new(&command[0])
+            .args(&command[1..])
+            .args([&input, &output])
+            .env("VIRTUAL_ENV", venv)
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()?;
+        let seconds = began.elapsed().as_secs_f64();
+        if !ended.status.success() {
+            return Err(format!("{}: {}", command.join(" "), String::from_utf8_lossy(&ended.stderr)).into());
+        }
+        check(&Notebook::read_as_is(&std::fs::read(&output)?)?, cells)?;
+        Ok(seconds)
+    }
+
+    /// Seconds of runs that take a kernel which waits.
+    async fn warm(&self, runs: usize) -> Result<Vec<f64>, AnyError> {
+        let venv = self.python.ancestors().nth(2).map(|venv| venv.as_os_str().to_owned());
+        let search = KernelSearch::with(&|name| match name {
+            "VIRTUAL_ENV" => venv.clone(),
+            name => std::env::var_os(name),
+        });
+        let pool = KernelPool::new();
+        let patience = Duration::from_secs(60);
+        pool.prepare(&Launch { spec: search.find("python3")?, directory: None, patience });
+        let mut request =
+            Request::new("bench", Some(self.folder.path().join("warm.ipynb").to_string_lossy().into_owned()));
+        request.source = Some(Source(Bench::notebook(1).to_text().into_bytes()));
+        let mut samples = Vec::new();
+        for _ in 0..runs {
+            pool.settled().await;
+            let began = Instant::now();
+            let finished =
+                run(&request, &Kernels { search: &search, pool: Some(&pool) }, &Log::silent()).await;
+            samples.push(began.elapsed().as_secs_f64());
+            check(&finished.map_err(|failure| failure.error)?.notebook, 1)?;
+        }
+        Ok(samples)
+    }
+}
+
+fn check(notebook: &Notebook, cells: usize) -> Result<(), AnyError> {
+    let done = notebook.cells.iter().enumerate().filter(|(index, cell)| {
+        cell.execution_count() == Some(*index as i64 + 1) && record::status(cell) == Some(Status::Completed)
+    });
+    match done.count() {
+        done if done == cells => Ok(()),
+        done => Err(format!("{done} of {cells} cells were run").into()),
+    }
+}
+
+fn binary() -> Result<PathBuf, AnyError> {
+    if let Some(given) = std::env::var_os("BACKLOT_BIN") {
+        return Ok(std::fs::canonicalize(given)?);
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let build = ["build", "--release", "--package", "backlot", "--bin", "backlot"];
+    let built = Command::new(cargo).args(build).status()?;
+    let beside = std::env::current_exe()?.with_file_name("backlot");
+    if built.success() && beside.exists() {
+        return Ok(beside);
+    }
+    Err("the binary cannot be built; name one with BACKLOT_BIN".into())
+}
