@@ -28,7 +28,10 @@ pub(crate) const BENCHES: Suites = Suites {
         setup::for_benches(workspace, &folder)?;
         Ok(folder)
     },
-    programs: &[("work", "durable no-op tasks beside prefect, luigi and dask.distributed")],
+    programs: &[
+        ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
+        ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
+    ],
 };
 
 /// Other people's clients and test suites against our binary.
