@@ -7,6 +7,7 @@
 //! | command | what it prints |
 //! |---|---|
 //! | `cargo run --release -p backlot-benches --bin work` | speed of durable work beside Prefect, Luigi and Dask |
+//! | `cargo run --release -p backlot-benches --bin mezzfs` | mounts of an S3 object: ours, s3fs, rclone |
 //! | `cargo run --release -p backlot-benches --bin crash` | a hundred `kill -9`, and what came of every task |
 //!
 //! ```
@@ -17,5 +18,6 @@
 
 pub mod crash;
 pub mod house;
+pub mod mezz;
 pub mod speed;
 pub mod statistics;

@@ -25,6 +25,12 @@ pub(crate) const CHROMIUM: Package = Package {
 };
 /// The ledger's second backend; tests start a private server of their own.
 pub(crate) const POSTGRESQL: Package = Package { name: "postgresql", is_there: has_postgresql };
+/// Mounts without root: `fusermount3`.
+pub(crate) const FUSE: Package = Package { name: "fuse3", is_there: || on_path("fusermount3").is_some() };
+/// Mounts that ours is measured against.
+pub(crate) const S3FS: Package = Package { name: "s3fs", is_there: || on_path("s3fs").is_some() };
+/// As [`S3FS`].
+pub(crate) const RCLONE: Package = Package { name: "rclone", is_there: || on_path("rclone").is_some() };
 /// Makes the Python environment.
 pub(crate) const PYTHON: Package = Package {
     name: "python3-venv",

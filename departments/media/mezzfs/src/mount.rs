@@ -378,6 +378,18 @@ impl Filesystem for Files {
         });
     }
 
+    fn flush(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _handle: FileHandle,
+        _lock_owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        // Nothing is ever written; the kernel does not ask again.
+        reply.error(Errno::ENOSYS);
+    }
+
     fn release(
         &self,
         _request: &Request,

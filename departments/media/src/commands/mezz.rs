@@ -333,12 +333,15 @@ async fn wait_for_end(mounted: &Mount) -> Result<(), CommandError> {
 
 /// Starts this program again without `--background`, in a session of its own, and waits until it has mounted.
 fn in_background(dir: &Path, context: &CommandContext) -> Result<ExitCode, CommandError> {
+    use std::os::unix::fs::DirBuilderExt;
     use std::os::unix::process::CommandExt;
     let fail = |what: String| CommandError::failed(what, "mount in the foreground to see more");
     let program =
         std::env::current_exe().map_err(|error| fail(format!("this program is not found: {error}")))?;
     let log_folder = context.home.join("mezz");
-    std::fs::create_dir_all(&log_folder).map_err(|error| fail(format!("no folder for the log: {error}")))?;
+    // A home that this makes must be as private as one that the house makes.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&log_folder);
+    made.map_err(|error| fail(format!("no folder for the log: {error}")))?;
     let log_path = log_folder.join(format!("mount-{}.log", std::process::id()));
     let log = std::fs::File::create(&log_path).map_err(|error| fail(format!("no log: {error}")))?;
     let arguments = std::env::args_os().skip(1).filter(|argument| argument != "--background");

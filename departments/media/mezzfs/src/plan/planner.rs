@@ -24,18 +24,32 @@ pub struct Parallel {
     pub shortest: u64,
     /// The longest block, in bytes: one connection of 50 MB/s takes 80 ms for it.
     pub longest: u64,
+    /// What blocks end at multiples of, in bytes: pages, which are what a cache keeps. Where two blocks met within a page,
+    /// neither would have it whole.
+    pub grain: u64,
 }
 
 impl Default for Parallel {
     fn default() -> Self {
-        Self { ways: 16, shortest: 1 << 20, longest: 4 << 20 }
+        Self { ways: 16, shortest: 1 << 20, longest: 4 << 20, grain: 4096 }
     }
 }
 
 impl Parallel {
     /// The length of the blocks of a buffer of this size.
     fn block_len(&self, buffer: u64) -> u64 {
-        (buffer / self.ways.max(1)).clamp(self.shortest.max(1), self.longest.max(self.shortest).max(1))
+        let share = buffer / self.ways.max(1);
+        self.up(share.clamp(self.shortest.max(1), self.longest.max(self.shortest).max(1)))
+    }
+
+    /// The next place where a block may end.
+    fn up(&self, at: u64) -> u64 {
+        at.checked_next_multiple_of(self.grain.max(1)).unwrap_or(at)
+    }
+
+    /// The last place where a block may end.
+    fn down(&self, at: u64) -> u64 {
+        at / self.grain.max(1) * self.grain.max(1)
     }
 }
 
@@ -169,7 +183,8 @@ impl Planner {
 
         // The read itself first; what follows it takes the room that is left, in parallel requests.
         let block_len = self.parallel.block_len(size);
-        let target = wanted.start..wanted.end.max((gaps[0].start.saturating_add(size)).min(region.end));
+        let until = self.parallel.up(gaps[0].start.saturating_add(size));
+        let target = wanted.start..wanted.end.max(until.min(region.end));
         let gaps = self.blocks.gaps(read.object, &target);
         let extra = length(&gaps) - shortest;
         let idle = self.idle();
@@ -188,9 +203,12 @@ impl Planner {
         for gap in gaps {
             let must = gap.start..gap.end.min(wanted.end).max(gap.start);
             let may = must.end.max(gap.start)..gap.end;
-            let taken = (may.end - may.start).min(room);
-            room -= taken;
-            self.fetch(read.object, must.start..may.start + taken, block_len, &mut plan);
+            let mut end = may.start + (may.end - may.start).min(room);
+            if end < may.end {
+                end = self.parallel.down(end).max(may.start);
+            }
+            room -= end - may.start;
+            self.fetch(read.object, must.start..end, block_len, &mut plan);
         }
         plan.needed = self.take_needed(read.object, &wanted);
         plan
@@ -225,7 +243,7 @@ impl Planner {
         let size = self.policy.buffer_size(&self.window.shape(), self.max_buffer);
         let block_len = self.parallel.block_len(size);
         let until = self.blocks.covered_until(object, wanted.end);
-        let target = wanted.end.saturating_add(size).min(region.end);
+        let target = self.parallel.up(wanted.end.saturating_add(size)).min(region.end);
         let missing = target.saturating_sub(until);
         // Less than a block is left for later, except at the region's end.
         if missing == 0 || (missing < block_len && target < region.end) {
@@ -235,7 +253,11 @@ impl Planner {
         let mut room = self.blocks.room(self.max_buffer, kept, idle);
         let whole_blocks = if target == region.end { missing } else { missing / block_len * block_len };
         for gap in self.blocks.gaps(object, &(until..until + whole_blocks)) {
-            let taken = (gap.end - gap.start).min(room);
+            let mut end = gap.start + (gap.end - gap.start).min(room);
+            if end < gap.end {
+                end = self.parallel.down(end);
+            }
+            let taken = end.saturating_sub(gap.start);
             if taken < block_len.min(gap.end - gap.start) {
                 break;
             }
@@ -324,6 +346,7 @@ mod tests {
         assert!(outcome.hits + 2 >= (1 << 30) / (128 * KIB), "{} hits", outcome.hits);
         assert!(outcome.peak <= 64 * MIB && outcome.peak > 56 * MIB, "{}", outcome.peak);
         assert!(outcome.fetches.len() < 700, "{} requests", outcome.fetches.len());
+        assert!(outcome.fetches.iter().all(|fetch| fetch.range.end % 4096 == 0), "a page in two blocks");
     }
 
     #[test]
@@ -411,7 +434,7 @@ mod tests {
             fails in any::<u64>(),
         ) {
             let policy = fixed.map_or(Policy::Adaptive, Policy::Fixed);
-            let parallel = Parallel { ways: 4, shortest: 16, longest: 256 };
+            let parallel = Parallel { ways: 4, shortest: 16, longest: 256, grain: 16 };
             let mut planner = Planner::new(policy, max_buffer, parallel);
             let mut held: std::collections::BTreeMap<BlockId, Fetch> = Default::default();
             let mut flying: VecDeque<BlockId> = VecDeque::new();
@@ -466,7 +489,7 @@ mod tests {
         /// The naive twin of a hit: a byte is there if a fetch of it was planned and not evicted since.
         #[test]
         fn hits_are_those_of_the_naive_twin(trace in reads(), max_buffer in 200_u64..5000) {
-            let parallel = Parallel { ways: 4, shortest: 16, longest: 256 };
+            let parallel = Parallel { ways: 4, shortest: 16, longest: 256, grain: 16 };
             let mut planner = Planner::new(Policy::Adaptive, max_buffer, parallel);
             let mut cells: std::collections::HashMap<(u32, u64), BlockId> = Default::default();
             for (read, _) in trace {

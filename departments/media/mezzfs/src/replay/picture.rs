@@ -78,11 +78,16 @@ pub fn figure(replay: &Replay, object: u32, moment: u64) -> Figure {
     let (name, size) = known.map_or(("", 0), |known| (known.name.as_str(), known.size));
     let row = size.div_ceil(ROWS) as f64 / f64::from(1 << 20);
     let title = format!("{name} after {:.3} s", moment as f64 / 1e6);
-    let bar = Colorbar::default().title("0 untouched, 1 on its way, 2 buffered, 3 read");
+    let bar = Colorbar::default().title("state");
     Figure::new().trace(Heatmap::new(Grid(z)).colorscale(stops).zmin(-0.5).zmax(3.5).colorbar(bar)).layout(
         Layout::default()
             .title(title.as_str())
-            .xaxis(Axis::titled(format!("a row is {row:.2} MiB").as_str()))
+            .xaxis(Axis::titled(
+                format!(
+                    "dark untouched, yellow on its way, green buffered, blue read; a row is {row:.2} MiB"
+                )
+                .as_str(),
+            ))
             .yaxis(Axis::titled("rows, from the object's beginning").autorange(AutoRange::Reversed)),
     )
 }

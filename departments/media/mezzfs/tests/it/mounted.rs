@@ -1,6 +1,7 @@
 //! Mounts as programs see them.
 
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::sync::Arc;
 
 use backlot_mezzfs::manifest::{FileEntry, MountManifest, ObjectSource};
@@ -10,7 +11,7 @@ use backlot_mezzfs::plan::Policy;
 use backlot_mezzfs::replay::{Operation, Replay, Summary, rerun};
 use backlot_mezzfs::session::Settings;
 
-use crate::outside::{can_mount, content, mounted, one, settings};
+use crate::outside::{can_mount, content, has_program, mounted, one, settings};
 use crate::server::{Content, Served, Server, made};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -161,6 +162,48 @@ async fn ten_thousand_frames_of_a_hundred_gigabytes() {
     tokio::task::spawn_blocking(test).await.unwrap();
     let fetched = Meters::get(&mount.reader().meters().fetched_bytes);
     assert!(fetched * 10 <= 100 * READ * 11 + 10, "{fetched} bytes fetched for {}", 100 * READ);
+    mount.end().unwrap();
+}
+
+/// ffmpeg seeks to a scene and decodes it: the same frames as from the disk, and at most 1.3 times their bytes fetched.
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_decodes_a_scene_through_the_mount() {
+    /// A frame of 320x180 in 4:2:2, uncompressed as a mezzanine nearly is.
+    const FRAME: u64 = 320 * 180 * 2;
+    const RATE: u64 = 25;
+    /// Where the scene begins and how long it is, in seconds.
+    const SCENE: (u64, u64) = (10, 24);
+    if !can_mount() || !has_program("ffmpeg", "install it with `apt-get install ffmpeg`") {
+        return;
+    }
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new("ffmpeg").args(["-nostdin", "-v", "error", "-y"]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    let film = scratch.path().join("film.mov");
+    let film = film.to_str().unwrap();
+    let source = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=45"];
+    run(&[&source[..], &["-c:v", "rawvideo", "-pix_fmt", "uyvy422", "-movflags", "+faststart", film]]
+        .concat());
+    let server = Server::start();
+    let url = server.put("/film.mov", std::fs::read(film).unwrap(), "1");
+    let settings = Settings { max_buffer: backlot_mezzfs::session::LEAST_BUFFER, ..settings() };
+    let (mount, folder) = mounted(&one(&url, "film.mov"), &settings).await;
+    let decode = |file: &str| {
+        let (start, length) = (SCENE.0.to_string(), SCENE.1.to_string());
+        run(&["-ss", &start, "-i", file, "-t", &length, "-f", "framemd5", "-"])
+    };
+    let known = decode(film);
+    let frames = String::from_utf8_lossy(&known).lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(frames as u64, SCENE.1 * RATE);
+    let mounted_film = folder.path().join("film.mov");
+    assert!(decode(mounted_film.to_str().unwrap()) == known);
+    let fetched = Meters::get(&mount.reader().meters().fetched_bytes);
+    let needed = SCENE.1 * RATE * FRAME;
+    assert!(fetched * 10 <= needed * 13, "{fetched} bytes fetched for {needed}");
     mount.end().unwrap();
 }
 

@@ -37,6 +37,18 @@ pub(crate) fn can_mount() -> bool {
     false
 }
 
+/// Whether a program is on the search path; says what is missing otherwise.
+pub(crate) fn has_program(name: &str, mend: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    if !is_there {
+        let line = format!("skipped: {name} is missing; {mend}");
+        assert!(std::env::var_os("BACKLOT_REQUIRE_ALL").is_none_or(|all| all != "1"), "{line}");
+        eprintln!("{line}");
+    }
+    is_there
+}
+
 /// Bytes in which every place can be told from every other.
 pub(crate) fn content(size: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;

@@ -1,0 +1,346 @@
+//! Mounts of one S3 object side by side: ours, Debian's s3fs and rclone, on the same server (s3s-fs), near and far.
+//!
+//! Every figure is of a fresh mount, so nothing is in the kernel's page cache; every byte that was read is compared with the
+//! original. Far is a proxy: 20 ms to the server and 50 MB/s for a connection. All rates are in MB/s, of 10^6 bytes.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use backlot_benches::house::AnyError;
+use backlot_benches::mezz::children::{self, CHILD, Role, Started};
+use backlot_benches::mezz::mounts::{BUCKET, Mounted, OBJECT, Who};
+use backlot_benches::mezz::patterns::{Pattern, Timed, read};
+use backlot_benches::statistics::median;
+use backlot_mezzfs::Location;
+use backlot_mezzfs::meters::Meters;
+use backlot_mezzfs::plan::Parallel;
+use backlot_mezzfs::source::{Clients, Patience, Source};
+use clap::Parser;
+use object_store::ObjectStoreExt;
+use object_store::aws::AmazonS3Builder;
+
+/// Measures mounts of an S3 object.
+#[derive(Parser)]
+struct Arguments {
+    /// A small object and one run: shows that everything works, not how fast it is.
+    #[arg(long)]
+    quick: bool,
+    /// The object's size in MiB.
+    #[arg(long, default_value_t = 256)]
+    size: u64,
+    /// Runs of each case; the middle one counts.
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Where the object lies and mounts are made; the system's temporary directory unless said.
+    #[arg(long, value_name = "DIRECTORY")]
+    dir: Option<PathBuf>,
+}
+
+/// What is to be reached.
+mod target {
+    pub(super) const OVER_S3FS: f64 = 1.5;
+    pub(super) const OF_RAW: f64 = 0.9;
+    pub(super) const OVER_RCLONE_SPARSE: f64 = 3.0;
+    pub(super) const AMPLIFICATION: f64 = 1.1;
+    pub(super) const STRIDED: f64 = 1.3;
+    pub(super) const OF_NATIVE: f64 = 0.8;
+    pub(super) const DENSE_OVER_FIXED: f64 = 2.0;
+}
+
+const ROUND_TRIP_MS: u64 = 20;
+const RATE: f64 = 50e6;
+const FIXED: u64 = 8 << 20;
+/// The article's sparse case: 32 MiB in pieces of 64 KiB.
+const PIECES: u64 = 512;
+
+fn main() -> ExitCode {
+    let mut raw = std::env::args().skip(1);
+    let outcome = match (raw.next().as_deref(), raw.next()) {
+        (Some(CHILD), Some(role)) => children::obey(&role),
+        _ => Bench::new(Arguments::parse()).and_then(Bench::run),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Bench {
+    runs: usize,
+    pieces: u64,
+    scratch: tempfile::TempDir,
+    original: PathBuf,
+    peers: Vec<Who>,
+    _server: Started,
+    port: u16,
+}
+
+impl Bench {
+    fn new(arguments: Arguments) -> Result<Self, AnyError> {
+        let scratch = match &arguments.dir {
+            Some(dir) => tempfile::tempdir_in(dir)?,
+            None => tempfile::tempdir()?,
+        };
+        let root = scratch.path().join("s3");
+        fs::create_dir_all(root.join(BUCKET))?;
+        let server = Started::new(&Role::Server { root: root.display().to_string() })?;
+        let port = server.said.parse()?;
+        let size = if arguments.quick { 64 } else { arguments.size };
+        let original = scratch.path().join("original");
+        make(&original, size << 20)?;
+        put(&original, port)?;
+        let on_path = |program: &str| {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+        };
+        let mut peers = Vec::new();
+        for peer in [Who::S3fs, Who::Rclone] {
+            match peer.program() {
+                Some(program) if !on_path(program) => {
+                    println!("SKIPPED: no {program} here; apt-get install {program}");
+                }
+                _ => peers.push(peer),
+            }
+        }
+        println!("an object of {size} MiB; rates in MB/s; every byte read was compared with the original");
+        let runs = if arguments.quick { 1 } else { arguments.runs.max(1) };
+        let pieces = if arguments.quick { 64 } else { PIECES };
+        Ok(Self { runs, pieces, scratch, original, peers, _server: server, port })
+    }
+
+    fn run(self) -> Result<(), AnyError> {
+        println!("\nnear: the server on this machine");
+        self.place(self.port, None)?;
+        let round_trip = ROUND_TRIP_MS;
+        println!("\nfar: {round_trip} ms to the server, {:.0} MB/s for a connection", RATE / 1e6);
+        let mut proxy = Started::new(&Role::Proxy { upstream: self.port, round_trip, rate: RATE })?;
+        let port = proxy.said.parse()?;
+        self.place(port, Some(&mut proxy))?;
+        println!("\nfar: the article's cases, a fixed buffer of 8 MiB against the adaptive one");
+        self.fixed_against_adaptive(port)?;
+        println!("\ncached: read again from the cache on this machine");
+        self.cached()
+    }
+
+    /// The rate of one case: the middle of the runs, each on a fresh mount. Also the bytes fetched for each byte read.
+    fn case(
+        &self,
+        who: &Who,
+        port: u16,
+        pattern: Pattern,
+        proxy: &mut Option<&mut Started>,
+    ) -> Result<Figure, AnyError> {
+        let mut rates = Vec::new();
+        let mut amplification = None;
+        for _ in 0..self.runs {
+            let mut mounted = Mounted::new(who, port, self.scratch.path())?;
+            let before = (mounted.fetched()?, proxy.as_mut().map(|proxy| proxy.count()).transpose()?);
+            let timed: Timed = read(&mounted.file(), &self.original, pattern)?;
+            let after = (mounted.fetched()?, proxy.as_mut().map(|proxy| proxy.count()).transpose()?);
+            let fetched = match (before, after) {
+                ((Some(before), _), (Some(after), _)) | ((_, Some(before)), (_, Some(after))) => {
+                    Some(after - before)
+                }
+                _ => None,
+            };
+            amplification = fetched.map(|fetched| fetched as f64 / timed.bytes as f64);
+            rates.push(timed.rate());
+        }
+        Ok(Figure { rate: median(&rates), amplification })
+    }
+
+    fn place(&self, port: u16, mut proxy: Option<&mut Started>) -> Result<(), AnyError> {
+        let raw = self.raw(port)?;
+        println!("  {:<22} {:>8.1}", "raw parallel ranges", raw);
+        let mut sequential = 0.0;
+        let cases = [
+            ("sequential", Pattern::Sequential),
+            ("40 MB, skip 10 MB", Pattern::Strided),
+            ("scattered 64 KiB", Pattern::Scattered(self.pieces)),
+        ];
+        for (name, pattern) in cases {
+            let ours = self.case(&Who::ours(), port, pattern, &mut proxy)?;
+            let mut line = format!("  {name:<22} {:>8.1}", ours.rate);
+            if let Some(ratio) = ours.amplification {
+                line.push_str(&format!(" ({ratio:.3} fetched for each byte read)"));
+            }
+            say(&line);
+            let mut s3fs = None;
+            let mut rclone = None;
+            for peer in &self.peers {
+                let program = peer.program().unwrap_or_default();
+                match self.case(peer, port, pattern, &mut proxy) {
+                    Err(error) => say(&format!("    {program:<20} failed: {error}")),
+                    Ok(theirs) => {
+                        let ratio = ours.rate / theirs.rate;
+                        let fetched = theirs
+                            .amplification
+                            .map_or(String::new(), |ratio| format!(" ({ratio:.3} fetched)"));
+                        say(&format!(
+                            "    {program:<20} {:>8.1}{fetched}; ours is {ratio:.2} times that",
+                            theirs.rate
+                        ));
+                        if program == "s3fs" { s3fs = Some(ratio) } else { rclone = Some(ratio) }
+                    }
+                }
+            }
+            match pattern {
+                Pattern::Sequential => {
+                    sequential = ours.rate;
+                    if let Some(ratio) = s3fs {
+                        verdict("over s3fs", ratio, target::OVER_S3FS);
+                    }
+                    verdict("of the raw rate", ours.rate / raw, target::OF_RAW);
+                }
+                Pattern::Strided => below("sequential over this", sequential / ours.rate, target::STRIDED),
+                Pattern::Scattered(_) => {
+                    if let Some(ratio) = rclone {
+                        verdict("over rclone", ratio, target::OVER_RCLONE_SPARSE);
+                    }
+                    if let Some(ratio) = ours.amplification {
+                        below("fetched for each byte", ratio, target::AMPLIFICATION);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the server gives to as many requests at a time as a mount makes, of the same length, into memory.
+    fn raw(&self, port: u16) -> Result<f64, AnyError> {
+        let runtime = tokio::runtime::Runtime::new()?;
+        let location: Location =
+            format!("s3://{BUCKET}/{OBJECT}?endpoint=http://127.0.0.1:{port}").parse()?;
+        let mut rates = Vec::new();
+        for _ in 0..self.runs {
+            rates.push(runtime.block_on(async {
+                let clients = Arc::new(Clients::new(None, Patience::default(), Arc::new(Meters::default()))?);
+                let source = Arc::new(Source::open(&location, &clients).await?);
+                let Parallel { ways, longest, .. } = Parallel::default();
+                let slots = Arc::new(tokio::sync::Semaphore::new(ways as usize));
+                let begun = Instant::now();
+                let mut tasks = tokio::task::JoinSet::new();
+                for start in (0..source.size()).step_by(longest as usize) {
+                    let slot = Arc::clone(&slots).acquire_owned().await?;
+                    let source = Arc::clone(&source);
+                    tasks.spawn(async move {
+                        let range = start..(start + longest).min(source.size());
+                        let mut out = Vec::with_capacity(longest as usize);
+                        let read = source.read(range, &mut out).await;
+                        drop(slot);
+                        read
+                    });
+                }
+                while let Some(done) = tasks.join_next().await {
+                    done??;
+                }
+                Ok::<f64, AnyError>(source.size() as f64 / 1e6 / begun.elapsed().as_secs_f64())
+            })?);
+        }
+        Ok(median(&rates))
+    }
+
+    fn fixed_against_adaptive(&self, port: u16) -> Result<(), AnyError> {
+        for (name, pattern) in [("dense", Pattern::Sequential), ("sparse", Pattern::Scattered(self.pieces))] {
+            let fixed =
+                self.case(&Who::Ours { fixed: Some(FIXED), cache: None }, port, pattern, &mut None)?;
+            let adaptive = self.case(&Who::ours(), port, pattern, &mut None)?;
+            let fetched = |figure: &Figure| figure.amplification.unwrap_or_default();
+            say(&format!(
+                "  {name}: fixed {:.1} ({:.2} fetched for each byte), adaptive {:.1} ({:.3} fetched)",
+                fixed.rate,
+                fetched(&fixed),
+                adaptive.rate,
+                fetched(&adaptive)
+            ));
+            if pattern == Pattern::Sequential {
+                verdict("over the fixed buffer", adaptive.rate / fixed.rate, target::DENSE_OVER_FIXED);
+            } else {
+                below("fetched for each byte", fetched(&adaptive), target::AMPLIFICATION);
+            }
+        }
+        Ok(())
+    }
+
+    fn cached(&self) -> Result<(), AnyError> {
+        let cache = self.scratch.path().join("cache");
+        let who = Who::Ours { fixed: None, cache: Some(cache.clone()) };
+        let filling = Mounted::new(&who, self.port, self.scratch.path())?;
+        read(&filling.file(), &self.original, Pattern::Sequential)?;
+        drop(filling);
+        let entry = fs::read_dir(&cache)?.next().ok_or("the cache is empty")??.path().join("data");
+        let (mut native, mut ours) = (Vec::new(), Vec::new());
+        for _ in 0..self.runs.max(3) {
+            let mounted = Mounted::new(&who, self.port, self.scratch.path())?;
+            // The first opening checks the whole file; it is not the reading that is measured.
+            drop(fs::File::open(mounted.file())?);
+            native.push(read(&entry, &self.original, Pattern::Sequential)?.rate());
+            ours.push(read(&mounted.file(), &self.original, Pattern::Sequential)?.rate());
+        }
+        let (native, ours) = (median(&native), median(&ours));
+        say(&format!("  the cache's file itself {native:.0}, through the mount {ours:.0}"));
+        verdict("of native", ours / native, target::OF_NATIVE);
+        Ok(())
+    }
+}
+
+struct Figure {
+    rate: f64,
+    amplification: Option<f64>,
+}
+
+fn say(line: &str) {
+    println!("{line}");
+    let _ = std::io::stdout().flush();
+}
+
+fn verdict(what: &str, is: f64, least: f64) {
+    say(&format!(
+        "      {what}: {is:.2}, to be at least {least}: {}",
+        if is >= least { "met" } else { "MISSED" }
+    ));
+}
+
+fn below(what: &str, is: f64, most: f64) {
+    say(&format!(
+        "      {what}: {is:.3}, to be at most {most}: {}",
+        if is <= most { "met" } else { "MISSED" }
+    ));
+}
+
+/// An object in which every place can be told from every other.
+fn make(path: &Path, size: u64) -> std::io::Result<()> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut file = std::io::BufWriter::new(fs::File::create(path)?);
+    let mut piece = vec![0; 1 << 20];
+    for _ in 0..size >> 20 {
+        random.fill(&mut piece);
+        file.write_all(&piece)?;
+    }
+    file.flush()
+}
+
+/// Puts the object by the server's own protocol, so that the server knows its ETag.
+fn put(original: &Path, port: u16) -> Result<(), AnyError> {
+    // An error only says that the process has a provider already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = AmazonS3Builder::new()
+        .with_endpoint(format!("http://127.0.0.1:{port}"))
+        .with_allow_http(true)
+        .with_bucket_name(BUCKET)
+        .with_region("us-east-1")
+        .with_access_key_id(children::KEY)
+        .with_secret_access_key(children::KEY)
+        .with_client_options(object_store::ClientOptions::new().with_allow_http(true).with_timeout_disabled())
+        .build()?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(client.put(&OBJECT.into(), fs::read(original)?.into()))?;
+    Ok(())
+}
