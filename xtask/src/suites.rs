@@ -30,10 +30,9 @@ pub(crate) const BENCHES: Suites = Suites {
     },
     programs: &[
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
+        ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
         ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
-        ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
-        ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
     ],
 };
 
