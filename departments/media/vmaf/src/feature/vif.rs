@@ -9,6 +9,8 @@
 //! 16-bit halves, which is exact. Only the statistic itself needs 64 bits and one `f64` division. The gain limit of NEG
 //! models enters at the very end, so variants that differ in it share everything before.
 
+#![allow(clippy::needless_range_loop, reason = "lanes of several arrays at once")]
+
 use std::sync::LazyLock;
 
 use backlot_frames::Frame;
@@ -33,8 +35,9 @@ const EPSILON: f64 = 65536e-10;
 
 /// `round(log2(m) * 2048)` for `m` from 32768 to 65535, as single precision rounds the logarithm: 38 entries differ from
 /// exact arithmetic, which the small addend reproduces.
-static LOG2: LazyLock<Box<[i32]>> = LazyLock::new(|| {
-    (32_768_u32..65_536).map(|m| (f64::from(m).log2() * 2048.0 + 1.0 / 1024.0 + 0.5).floor() as i32).collect()
+static LOG2: LazyLock<Box<[i32; 32_768]>> = LazyLock::new(|| {
+    let entry = |m: usize| ((32_768 + m) as f64).log2() * 2048.0 + 1.0 / 1024.0 + 0.5;
+    Box::new(std::array::from_fn(|m| entry(m).floor() as i32))
 });
 
 /// Sums over one scale for one gain limit.
@@ -332,6 +335,52 @@ impl WindowRows {
     }
 }
 
+/// Samples that a kernel works on at once: a vector of AVX-512. Sums of so many lie in local arrays, which become registers.
+const LANES: usize = 16;
+
+/// `L` samples from `start`, widened.
+#[allow(clippy::inline_always, reason = "part of kernels")]
+#[inline(always)]
+fn lanes<V: Copy + Into<u32>, const L: usize>(line: &[V], start: usize) -> [u32; L] {
+    let chunk = &line[start..start + L];
+    let mut values = [0; L];
+    for lane in 0..L {
+        values[lane] = chunk[lane].into();
+    }
+    values
+}
+
+/// `sum += weight * value` in every lane, modulo 2^32.
+#[allow(clippy::inline_always, reason = "part of kernels")]
+#[inline(always)]
+fn add<const L: usize>(sum: &mut [u32; L], weight: u32, value: &[u32; L]) {
+    for lane in 0..L {
+        sum[lane] = sum[lane].wrapping_add(weight.wrapping_mul(value[lane]));
+    }
+}
+
+/// Every lane through `f`.
+#[allow(clippy::inline_always, reason = "part of kernels")]
+#[inline(always)]
+fn each<const L: usize>(a: &[u32; L], f: impl Fn(u32) -> u32) -> [u32; L] {
+    let mut values = [0; L];
+    for lane in 0..L {
+        values[lane] = f(a[lane]);
+    }
+    values
+}
+
+/// The product in every lane, modulo 2^32.
+#[allow(clippy::inline_always, reason = "part of kernels")]
+#[inline(always)]
+fn product<const L: usize>(a: &[u32; L], b: &[u32; L]) -> [u32; L] {
+    let mut values = [0; L];
+    for lane in 0..L {
+        values[lane] = a[lane].wrapping_mul(b[lane]);
+    }
+    values
+}
+
 kernel! {
     /// The vertical pass of 8-bit samples, whose squares sum to less than 2^32.
     fn window_down_8 [V: Copy + Into<u32>, const N: usize] [V, N]
@@ -340,25 +389,50 @@ kernel! {
         m1: &mut [u32], m2: &mut [u32], rr: &mut [u32], dd: &mut [u32], rd: &mut [u32],
     ) {
         let width = m1.len();
-        let (reference, distorted) = (reference.map(|line| &line[..width]), distorted.map(|line| &line[..width]));
-        let (m2, rr, dd, rd) = (&mut m2[..width], &mut rr[..width], &mut dd[..width], &mut rd[..width]);
-        let round = 1_u32 << (shift - 1);
-        for x in 0..width {
-            let (mut s1, mut s2, mut srr, mut sdd, mut srd) = (round, round, 0_u32, 0_u32, 0_u32);
-            for k in 0..N {
-                let (r, d): (u32, u32) = (reference[k][x].into(), distorted[k][x].into());
-                let (fr, fd) = (filter[k].wrapping_mul(r), filter[k].wrapping_mul(d));
-                s1 = s1.wrapping_add(fr);
-                s2 = s2.wrapping_add(fd);
-                srr = srr.wrapping_add(fr.wrapping_mul(r));
-                sdd = sdd.wrapping_add(fd.wrapping_mul(d));
-                srd = srd.wrapping_add(fr.wrapping_mul(d));
+        let mut chunk = Down8 { reference, distorted, filter, shift, out: [m1, m2, rr, dd, rd] };
+        if width >= LANES {
+            let mut start = 0;
+            while start + LANES < width {
+                chunk.at::<LANES>(start);
+                start += LANES;
             }
-            m1[x] = s1 >> shift;
-            m2[x] = s2 >> shift;
-            rr[x] = srr;
-            dd[x] = sdd;
-            rd[x] = srd;
+            chunk.at::<LANES>(width - LANES);
+        } else {
+            for start in 0..width {
+                chunk.at::<1>(start);
+            }
+        }
+    }
+}
+
+/// Arguments of [`window_down_8`].
+struct Down8<'a, V, const N: usize> {
+    reference: [&'a [V]; N],
+    distorted: [&'a [V]; N],
+    filter: &'a [u32; N],
+    shift: u32,
+    out: [&'a mut [u32]; 5],
+}
+
+impl<V: Copy + Into<u32>, const N: usize> Down8<'_, V, N> {
+    #[allow(clippy::inline_always, reason = "part of a kernel")]
+    #[inline(always)]
+    fn at<const L: usize>(&mut self, start: usize) {
+        let round = 1_u32 << (self.shift - 1);
+        let mut sums = [[round; L], [round; L], [0; L], [0; L], [0; L]];
+        for k in 0..N {
+            let r = lanes::<V, L>(self.reference[k], start);
+            let d = lanes::<V, L>(self.distorted[k], start);
+            let weight = self.filter[k];
+            add(&mut sums[0], weight, &r);
+            add(&mut sums[1], weight, &d);
+            add(&mut sums[2], weight, &product(&r, &r));
+            add(&mut sums[3], weight, &product(&d, &d));
+            add(&mut sums[4], weight, &product(&r, &d));
+        }
+        for (place, (out, sum)) in self.out.iter_mut().zip(&sums).enumerate() {
+            let shift = if place < 2 { self.shift } else { 0 };
+            out[start..start + L].copy_from_slice(&each(sum, |sum| sum >> shift));
         }
     }
 }
@@ -371,32 +445,64 @@ kernel! {
         m1: &mut [u32], m2: &mut [u32], rr: &mut [u32], dd: &mut [u32], rd: &mut [u32],
     ) {
         let width = m1.len();
-        let (reference, distorted) = (reference.map(|line| &line[..width]), distorted.map(|line| &line[..width]));
-        let (m2, rr, dd, rd) = (&mut m2[..width], &mut rr[..width], &mut dd[..width], &mut rd[..width]);
-        let round = 1_u32 << (shift - 1);
-        let round_square = if square == 0 { 0 } else { 1_u32 << (square - 1) };
-        let join = |high: u32, low: u32| (high << (16 - square)).wrapping_add((low + round_square) >> square);
-        for x in 0..width {
-            let (mut s1, mut s2) = (round, round);
-            let (mut rr_high, mut rr_low, mut dd_high, mut dd_low, mut rd_high, mut rd_low) = (0_u32, 0_u32, 0_u32, 0_u32, 0_u32, 0_u32);
-            for k in 0..N {
-                let f = filter[k];
-                let (r, d): (u32, u32) = (reference[k][x].into(), distorted[k][x].into());
-                s1 = s1.wrapping_add(f.wrapping_mul(r));
-                s2 = s2.wrapping_add(f.wrapping_mul(d));
-                let (pr, pd, prd) = (r.wrapping_mul(r), d.wrapping_mul(d), r.wrapping_mul(d));
-                rr_high = rr_high.wrapping_add(f.wrapping_mul(pr >> 16));
-                rr_low = rr_low.wrapping_add(f.wrapping_mul(pr & 0xffff));
-                dd_high = dd_high.wrapping_add(f.wrapping_mul(pd >> 16));
-                dd_low = dd_low.wrapping_add(f.wrapping_mul(pd & 0xffff));
-                rd_high = rd_high.wrapping_add(f.wrapping_mul(prd >> 16));
-                rd_low = rd_low.wrapping_add(f.wrapping_mul(prd & 0xffff));
+        let mut chunk = Down16 { reference, distorted, filter, shift, square, out: [m1, m2, rr, dd, rd] };
+        if width >= LANES {
+            let mut start = 0;
+            while start + LANES < width {
+                chunk.at::<LANES>(start);
+                start += LANES;
             }
-            m1[x] = s1 >> shift;
-            m2[x] = s2 >> shift;
-            rr[x] = join(rr_high, rr_low);
-            dd[x] = join(dd_high, dd_low);
-            rd[x] = join(rd_high, rd_low);
+            chunk.at::<LANES>(width - LANES);
+        } else {
+            for start in 0..width {
+                chunk.at::<1>(start);
+            }
+        }
+    }
+}
+
+/// Arguments of [`window_down_16`].
+struct Down16<'a, V, const N: usize> {
+    reference: [&'a [V]; N],
+    distorted: [&'a [V]; N],
+    filter: &'a [u32; N],
+    shift: u32,
+    square: u32,
+    out: [&'a mut [u32]; 5],
+}
+
+impl<V: Copy + Into<u32>, const N: usize> Down16<'_, V, N> {
+    #[allow(clippy::inline_always, reason = "part of a kernel")]
+    #[inline(always)]
+    fn at<const L: usize>(&mut self, start: usize) {
+        let round = 1_u32 << (self.shift - 1);
+        let mut means = [[round; L]; 2];
+        let (mut high, mut low) = ([[0; L]; 3], [[0; L]; 3]);
+        for k in 0..N {
+            let r = lanes::<V, L>(self.reference[k], start);
+            let d = lanes::<V, L>(self.distorted[k], start);
+            let weight = self.filter[k];
+            add(&mut means[0], weight, &r);
+            add(&mut means[1], weight, &d);
+            let products = [product(&r, &r), product(&d, &d), product(&r, &d)];
+            for moment in 0..3 {
+                add(&mut high[moment], weight, &each(&products[moment], |value| value >> 16));
+                add(&mut low[moment], weight, &each(&products[moment], |value| value & 0xffff));
+            }
+        }
+        let (shift, square) = (self.shift, self.square);
+        for mean in 0..2 {
+            self.out[mean][start..start + L].copy_from_slice(&each(&means[mean], |sum| sum >> shift));
+        }
+        let round = if square == 0 { 0 } else { 1_u32 << (square - 1) };
+        for moment in 0..3 {
+            let low = each(&low[moment], |low| low.wrapping_add(round) >> square);
+            let high = each(&high[moment], |high| high << (16 - square));
+            let mut joined = [0_u32; L];
+            for lane in 0..L {
+                joined[lane] = high[lane].wrapping_add(low[lane]);
+            }
+            self.out[2 + moment][start..start + L].copy_from_slice(&joined);
         }
     }
 }
@@ -406,60 +512,104 @@ kernel! {
     fn window_across [const N: usize] [N]
     (rows: [&[u32]; 5], filter: &[u32; N], xx: &mut [i32], yy: &mut [i32], xy: &mut [i32]) {
         let width = xx.len();
-        let (yy, xy) = (&mut yy[..width], &mut xy[..width]);
-        let [m1, m2, rr, dd, rd] =
-            rows.map(|row| -> [&[u32]; N] { std::array::from_fn(|k| &row[PAD + k - N / 2..PAD + k - N / 2 + width]) });
-        let moment = |row: &[&[u32]; N], x: usize| {
-            let (mut high, mut low) = (0_u32, 32_768_u32);
-            for k in 0..N {
-                let value = row[k][x];
-                high = high.wrapping_add(filter[k].wrapping_mul(value >> 16));
-                low = low.wrapping_add(filter[k].wrapping_mul(value & 0xffff));
+        let mut chunk = Across { rows, filter, out: [xx, yy, xy] };
+        if width >= LANES {
+            let mut start = 0;
+            while start + LANES < width {
+                chunk.at::<LANES>(start);
+                start += LANES;
             }
-            high.wrapping_add(low >> 16)
-        };
-        let product = |a: u32, b: u32| ((u64::from(a) * u64::from(b) + (1 << 31)) >> 32) as u32;
-        for x in 0..width {
-            let (mut mu1, mut mu2) = (0_u32, 0_u32);
-            for k in 0..N {
-                mu1 = mu1.wrapping_add(filter[k].wrapping_mul(m1[k][x]));
-                mu2 = mu2.wrapping_add(filter[k].wrapping_mul(m2[k][x]));
+            chunk.at::<LANES>(width - LANES);
+        } else {
+            for start in 0..width {
+                chunk.at::<1>(start);
             }
-            xx[x] = moment(&rr, x).wrapping_sub(product(mu1, mu1)) as i32;
-            yy[x] = (moment(&dd, x).wrapping_sub(product(mu2, mu2)) as i32).max(0);
-            xy[x] = moment(&rd, x).wrapping_sub(product(mu1, mu2)) as i32;
         }
     }
 }
 
-kernel! {
-    fn statistic [] [] (xx: &[i32], yy: &[i32], xy: &[i32], limit: f64, table: &[i32]) -> Sums {
-        let width = xx.len();
-        let (yy, xy) = (&yy[..width], &xy[..width]);
-        let table = &table[..32_768];
-        let log2 = |value: u64| {
-            let shift = 48 - value.leading_zeros();
-            let mantissa = (value >> shift) as usize & 0x7fff;
-            i64::from(table[mantissa]) + (i64::from(shift) << 11)
-        };
-        let mut sums = Sums::default();
-        for x in 0..width {
-            let (xx, yy, xy) = (xx[x], yy[x], xy[x]);
-            if xx < NOISE {
-                sums.flat += 1;
-                sums.flat_variance += i64::from(yy);
-                continue;
+/// Arguments of [`window_across`].
+struct Across<'a, const N: usize> {
+    rows: [&'a [u32]; 5],
+    filter: &'a [u32; N],
+    out: [&'a mut [i32]; 3],
+}
+
+impl<const N: usize> Across<'_, N> {
+    #[allow(clippy::inline_always, reason = "part of a kernel")]
+    #[inline(always)]
+    fn at<const L: usize>(&mut self, start: usize) {
+        let mut means = [[0_u32; L]; 2];
+        let (mut high, mut low) = ([[0_u32; L]; 3], [[32_768_u32; L]; 3]);
+        for k in 0..N {
+            let from = PAD + k - N / 2 + start;
+            let weight = self.filter[k];
+            for mean in 0..2 {
+                add(&mut means[mean], weight, &lanes(self.rows[mean], from));
             }
-            sums.den_log += log2((NOISE as u32).wrapping_add(xx as u32).into()) - 2048 * 17;
-            if xy > 0 && yy > 0 {
-                let gain = f64::from(xy) / (f64::from(xx) + EPSILON);
-                let noise = (f64::from(yy) - gain * f64::from(xy)) as i32;
-                let gain = gain.min(limit);
-                let n1 = i64::from(noise.max(0)) + i64::from(NOISE);
-                let sent = (gain * gain * f64::from(xx)) as i64;
-                sums.num_log += log2((sent + n1) as u64) - log2(n1 as u64);
+            for moment in 0..3 {
+                let values = lanes::<u32, L>(self.rows[2 + moment], from);
+                add(&mut high[moment], weight, &each(&values, |value| value >> 16));
+                add(&mut low[moment], weight, &each(&values, |value| value & 0xffff));
             }
         }
-        sums
+        for (moment, (first, second)) in [(0, 0), (1, 1), (0, 1)].into_iter().enumerate() {
+            let least = if moment == 1 { 0 } else { i32::MIN };
+            let mut values = [0_i32; L];
+            for lane in 0..L {
+                let product = u64::from(means[first][lane]) * u64::from(means[second][lane]);
+                let squared = ((product + (1 << 31)) >> 32) as u32;
+                let sum = high[moment][lane].wrapping_add(low[moment][lane] >> 16);
+                values[lane] = (sum.wrapping_sub(squared) as i32).max(least);
+            }
+            self.out[moment][start..start + L].copy_from_slice(&values);
+        }
+    }
+}
+
+/// The whole part of `value`; nothing where it is negative, and at most 2^46: variances are below 2^31 and gains at most
+/// 100. Adding 2^52 leaves a whole number in the last bits, which is what vectors of every instruction set can do.
+#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[inline(always)]
+fn whole(value: f64) -> i64 {
+    const MOST: f64 = 70_368_744_177_664.0;
+    const SHIFT: f64 = 4_503_599_627_370_496.0;
+    let value = if value > 0.0 { value } else { 0.0 };
+    let value = if value < MOST { value } else { MOST };
+    ((value.floor() + SHIFT).to_bits() & 0x000f_ffff_ffff_ffff) as i64
+}
+
+/// `2048 log2(value)`, rounded, of values of at least 2^15.
+#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[inline(always)]
+fn log2(table: &[i32; 32_768], value: u64) -> i64 {
+    let shift = 48 - u64::from(value.leading_zeros());
+    let mantissa = (value >> (shift & 63)) as usize & 0x7fff;
+    i64::from(table[mantissa]) + ((shift as i64) << 11)
+}
+
+kernel! {
+    /// Sums over a row, without branches: what does not count is computed and left out.
+    fn statistic [] [] (xx: &[i32], yy: &[i32], xy: &[i32], limit: f64, table: &[i32; 32_768]) -> Sums {
+        let width = xx.len();
+        let (yy, xy) = (&yy[..width], &xy[..width]);
+        let (mut num_log, mut den_log, mut flat, mut flat_variance) = (0_i64, 0_i64, 0_i64, 0_i64);
+        for x in 0..width {
+            let (xx, yy, xy) = (xx[x], yy[x], xy[x]);
+            let is_flat = xx < NOISE;
+            flat += i64::from(is_flat);
+            flat_variance += if is_flat { i64::from(yy) } else { 0 };
+            let varied = xx.max(NOISE);
+            den_log += if is_flat { 0 } else { log2(table, (NOISE as u32).wrapping_add(varied as u32).into()) - 2048 * 17 };
+            let gain = f64::from(xy) / (f64::from(varied) + EPSILON);
+            let noise = whole(f64::from(yy) - gain * f64::from(xy));
+            let gain = if gain < limit { gain } else { limit };
+            let n1 = noise + i64::from(NOISE);
+            let sent = whole(gain * gain * f64::from(varied));
+            let arrived = log2(table, (sent + n1) as u64) - log2(table, n1 as u64);
+            let counts = !is_flat & (xy > 0) & (yy > 0);
+            num_log += if counts { arrived } else { 0 };
+        }
+        Sums { num_log, den_log, flat, flat_variance }
     }
 }
