@@ -28,7 +28,10 @@ pub(crate) const BENCHES: Suites = Suites {
         setup::for_benches(workspace, &folder)?;
         Ok(folder)
     },
-    programs: &[("work", "durable no-op tasks beside prefect, luigi and dask.distributed")],
+    programs: &[
+        ("spectator", "lines that the telemetry agent takes in a second, and the time to count"),
+        ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
+    ],
 };
 
 /// Other people's clients and test suites against our binary.
