@@ -217,8 +217,9 @@ fn plan(probe: &Probe, range: Shot, request: &FrameRequest) -> Result<Plan, Fail
         }
         .to_owned()
     });
-    // JPEG is full range by definition (ITU-T T.871); raw luma keeps the range of the clip.
-    let range = if request.encoding == Encoding::Jpeg { ":out_range=pc" } else { "" };
+    // Gray and RGB go from 0 to the largest value, and so does JPEG (ITU-T T.871); raw YUV keeps the range of the clip.
+    let is_yuv = format.starts_with("yuv") && request.encoding == Encoding::Raw;
+    let range = if is_yuv { "" } else { ":out_range=pc" };
     filters.push(format!("scale={width}:{height}:flags={SCALE_FLAGS}{range},format={format}"));
     Ok(Plan { width, height, format, filters: filters.join(",") })
 }

@@ -103,7 +103,8 @@ pub async fn run(
         Some(("jobs", _)) => {
             let jobs: Vec<Job> = natives.all().map(|native| native.job()).collect();
             context.print(&jobs, |jobs| {
-                jobs.iter().map(|job| format!("{:<16} {}\n", job.name, job.description)).collect()
+                let line = |job: &Job| format!("{:<16} {}", job.name, job.description);
+                jobs.iter().map(line).collect::<Vec<_>>().join("\n")
             })?;
             Ok(ExitCode::SUCCESS)
         }
@@ -476,7 +477,7 @@ async fn list_runs(context: &CommandContext) -> Result<ExitCode, CommandError> {
         };
         let last = newest.entry(delivery.origin.clone()).or_insert(delivery.clip.digest);
         let delivered =
-            if *last != delivery.clip.digest { "anew since" } else { here(&house, &delivery).await };
+            if *last == delivery.clip.digest { here(&house, &delivery).await } else { "anew since" };
         listed.push(Listed {
             id: run.id.clone(),
             job: job.to_owned(),
@@ -488,7 +489,7 @@ async fn list_runs(context: &CommandContext) -> Result<ExitCode, CommandError> {
     context.print(&listed, |listed| {
         let line = |run: &Listed| {
             format!(
-                "{}  {:<16} {:<10} {:<12} {}\n",
+                "{}  {:<16} {:<10} {:<12} {}",
                 run.id,
                 run.job,
                 run.state.to_string(),
@@ -496,7 +497,7 @@ async fn list_runs(context: &CommandContext) -> Result<ExitCode, CommandError> {
                 run.clip
             )
         };
-        listed.iter().map(line).collect()
+        listed.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -35,7 +35,7 @@ pub(crate) fn wrap(
     }
     let mut line: Vec<OsString> = vec![bubblewrap.into()];
     let mut add = |words: &[&dyn AsRef<std::ffi::OsStr>]| {
-        line.extend(words.iter().map(|word| word.as_ref().to_owned()))
+        line.extend(words.iter().map(|word| word.as_ref().to_owned()));
     };
     add(&[&"--unshare-all", &"--die-with-parent", &"--new-session"]);
     if container.network == Network::Host {

@@ -186,7 +186,7 @@ impl ArcherKind {
     async fn split(&self, task: &TaskContext) -> Result<Outputs, TaskError> {
         let input: SplitInput = task.parse()?;
         let held = self.hold(task, &input.common).await?;
-        let parts = self.step(task, &held, &input.common)?.split(&input.split).await.map_err(task_error)?;
+        let parts = self.step(&held, &input.common).split(&input.split).await.map_err(task_error)?;
         task.log(format!("{} parts", parts.len()));
         Outputs::new().value("parts", &parts)
     }
@@ -194,7 +194,7 @@ impl ArcherKind {
     async fn map(&self, task: &TaskContext) -> Result<Outputs, TaskError> {
         let input: MapInput = task.parse()?;
         let held = self.hold(task, &input.common).await?;
-        let step = self.step(task, &held, &input.common)?;
+        let step = self.step(&held, &input.common);
         let wire = match step.map(&input.function, input.frames.as_ref(), &input.part).await {
             Ok(made) => store(task, made).await?,
             Err(failure @ (Failure::Function(_) | Failure::Refused(_)))
@@ -240,7 +240,7 @@ impl ArcherKind {
             results.push(PartResult { part, made });
         }
         let held = self.hold(task, &input.common).await?;
-        let step = self.step(task, &held, &input.common)?;
+        let step = self.step(&held, &input.common);
         let made = step.collect(input.function.as_ref(), &results).await.map_err(task_error)?;
         drop(kept);
         Outputs::new().value("made", store(task, made).await?)
@@ -261,13 +261,8 @@ impl ArcherKind {
         Ok(Held { clip, files, _kept: kept, host, scratch: task.scratch()?.to_owned() })
     }
 
-    fn step<'a>(
-        &'a self,
-        _task: &TaskContext,
-        held: &'a Held,
-        common: &'a Common,
-    ) -> Result<Step<'a>, TaskError> {
-        Ok(Step {
+    fn step<'a>(&'a self, held: &'a Held, common: &'a Common) -> Step<'a> {
+        Step {
             environment: &common.environment,
             files: &held.files,
             params: &common.params,
@@ -277,7 +272,7 @@ impl ArcherKind {
             host: &held.host,
             media: &*self.media,
             natives: &self.natives,
-        })
+        }
     }
 }
 

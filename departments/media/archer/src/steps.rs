@@ -232,12 +232,11 @@ impl Step<'_> {
         let out = directory.join("out");
         std::fs::create_dir_all(&out).map_err(|error| Failure::file(&out, &error))?;
         let clip_inside = directory.join(self.clip_name());
-        match container {
+        if container.is_some() {
             // The container mounts the clip over it.
-            Some(_) => {
-                std::fs::write(&clip_inside, b"").map_err(|error| Failure::file(&clip_inside, &error))?
-            }
-            None => lay(self.clip, &clip_inside, None)?,
+            std::fs::write(&clip_inside, b"").map_err(|error| Failure::file(&clip_inside, &error))?;
+        } else {
+            lay(self.clip, &clip_inside, None)?;
         }
         for (name, path) in self.files {
             let to = directory.join(name);
