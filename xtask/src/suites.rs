@@ -36,7 +36,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     word: "conformance",
     package: "backlot-conformance",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
-    programs: &[],
+    programs: &[("jupyter", "jupyter_server's own API tests against our Jupyter server")],
 };
 
 /// Lists the programs, or runs the one that is named with the arguments after it.

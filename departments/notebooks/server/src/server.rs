@@ -1,0 +1,159 @@
+//! The server: what it is set to, what it holds, and its routes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{any, get, post};
+use serde_json::{Value, json};
+
+use crate::contents::place::{Hidden, Root};
+use crate::contents::{Contents, routes};
+use crate::specs::KernelPath;
+use crate::{api, guard, specs, web};
+
+/// The largest body that is taken, as in jupyter_server: a notebook with its outputs in one request.
+const MAX_BODY: usize = 512 << 20;
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder whose files are served.
+    pub root: PathBuf,
+    /// The folder for what the server keeps: trust, settings, workspaces.
+    pub state: PathBuf,
+    /// The URL path under which clients see the routes, with a slash at both ends.
+    pub base_url: String,
+    /// What clients must show; none lets in whoever reaches the port, so only behind another guard.
+    pub token: Option<String>,
+    /// The name that clients see as theirs.
+    pub user: String,
+    /// Another origin whose pages may use us, or `*`.
+    pub allow_origin: Option<String>,
+    /// What becomes of hidden files.
+    pub hidden: Hidden,
+    /// Where kernels are looked for.
+    pub kernels: KernelPath,
+}
+
+impl Config {
+    /// A server of this root and state, without a token, at `/`.
+    pub fn new(root: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Config {
+        Config {
+            root: root.into(),
+            state: state.into(),
+            base_url: "/".to_owned(),
+            token: None,
+            user: std::env::var("USER").unwrap_or_else(|_| "backlot".to_owned()),
+            allow_origin: None,
+            hidden: Hidden::default(),
+            kernels: KernelPath::from_env(),
+        }
+    }
+
+    /// The same under another URL path; the slashes at its ends are added.
+    #[must_use]
+    pub fn base_url(mut self, path: &str) -> Config {
+        let path = path.trim_matches('/');
+        self.base_url = if path.is_empty() { "/".to_owned() } else { format!("/{path}/") };
+        self
+    }
+
+    /// The same, but clients must show this token.
+    #[must_use]
+    pub fn token(mut self, token: impl Into<String>) -> Config {
+        self.token = Some(token.into());
+        self
+    }
+}
+
+/// Why a server does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The root cannot be served.
+    #[error("the folder {root} cannot be served: {why}; name one that is there", root = .root.display())]
+    Root {
+        /// The folder.
+        root: PathBuf,
+        /// Why not.
+        why: std::io::Error,
+    },
+    /// The state cannot be kept.
+    #[error("nothing can be kept in {folder}: {why}; name a folder that can be written", folder = .folder.display())]
+    State {
+        /// The folder.
+        folder: PathBuf,
+        /// Why not.
+        why: std::io::Error,
+    },
+}
+
+/// A Jupyter server. It listens nowhere by itself: [`Server::router`] is mounted where it is wanted.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) config: Config,
+    pub(crate) contents: Contents,
+    started: String,
+}
+
+impl Server {
+    /// Opens a server.
+    ///
+    /// # Errors
+    /// A root or state that cannot be used.
+    pub fn open(config: Config) -> Result<Arc<Server>, OpenError> {
+        let at_root = |why| OpenError::Root { root: config.root.clone(), why };
+        let root = Root::new(&config.root, config.hidden).map_err(at_root)?;
+        let at_state = |why| OpenError::State { folder: config.state.clone(), why };
+        let contents = Contents::open(root, &config.state).map_err(at_state)?;
+        Ok(Arc::new(Server { contents, started: web::now(), config }))
+    }
+
+    /// The folder that is served.
+    pub fn root(&self) -> &Path {
+        self.contents.root.folder()
+    }
+
+    /// The routes, without the base URL: to be nested under it.
+    pub fn router(self: &Arc<Server>) -> Router {
+        Router::new()
+            .route("/api", get(api::version))
+            .route("/api/", get(api::version))
+            .route("/api/spec.yaml", get(api::spec))
+            .route("/api/status", get(api::status))
+            .route("/api/me", get(api::me).patch(api::me))
+            .route("/api/resolvePath", get(api::resolve_path))
+            .route("/api/config/{section}", get(api::config).put(api::config).patch(api::config))
+            .route("/api/security/csp-report", post(api::csp_report))
+            .route("/api/contents", any(routes::contents))
+            .route("/api/contents/", any(routes::contents))
+            .route("/api/contents/{*path}", any(routes::contents))
+            .route("/api/notebooks", any(routes::notebooks))
+            .route("/api/notebooks/{*path}", any(routes::notebooks))
+            .route("/api/kernelspecs", get(specs::list))
+            .route("/api/kernelspecs/{name}", get(specs::one))
+            .route("/kernelspecs/{name}/{*file}", get(specs::resource))
+            .route("/files/{*path}", get(api::file))
+            .route("/login", get(api::login).post(api::login))
+            .route("/logout", get(api::logout))
+            .fallback(api::nothing)
+            .layer(from_fn_with_state(self.clone(), guard::guard))
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .with_state(self.clone())
+    }
+
+    /// The routes under the base URL.
+    pub fn router_at_base(self: &Arc<Server>) -> Router {
+        match self.config.base_url.trim_end_matches('/') {
+            "" => self.router(),
+            base => Router::new().nest(base, self.router()),
+        }
+    }
+
+    /// What `/api/status` answers.
+    pub(crate) fn status(&self) -> Value {
+        json!({ "connections": 0, "kernels": 0, "last_activity": self.started, "started": self.started })
+    }
+}

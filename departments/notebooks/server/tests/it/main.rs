@@ -1,0 +1,4 @@
+//! The server, asked as clients ask it.
+
+mod contents;
+mod web;
