@@ -129,11 +129,22 @@ pub(crate) async fn resolve_path(State(server): State<Arc<Server>>, uri: Uri) ->
     let query = Query::of(&uri);
     let wanted = query.get("path").ok_or_else(|| Error::bad_request("`path` is missing"))?;
     let mut resolved = Vec::new();
-    let unresolved: Vec<Value> = Vec::new();
+    let mut unresolved = Vec::new();
     if let Some(path) = in_root(&server, wanted) {
         resolved.push(json!({ "scope": "server", "path": path }));
     }
-
+    if let Some(id) = query.get("kernel") {
+        match server.kernels.find(id) {
+            Ok(kernel) => {
+                let place = kernel.directory().join(wanted);
+                if FilePath::new(wanted).is_relative() && place.exists() {
+                    resolved.push(json!({ "scope": "kernel", "path": place.to_string_lossy() }));
+                }
+            }
+            Err(_) => unresolved
+                .push(json!({ "scope": "kernel", "reason": format!("Kernel {id} could not be found") })),
+        }
+    }
     let mut answer = json!({ "resolved": resolved });
     if !unresolved.is_empty() {
         answer["unresolved"] = Value::Array(unresolved);

@@ -1,7 +1,8 @@
-//! A Jupyter server: contents, kernelspecs, configuration and sign-in, as jupyter_server speaks them.
+//! A Jupyter server: contents, kernels, sessions, websocket channels and sign-in, as jupyter_server speaks them.
 //!
 //! For whoever points a Jupyter client at Backlot: JupyterLab, `@jupyterlab/services`, scripts over the REST interface. The one idea:
-//! **what a client was told is on disk** — a file is replaced in one step, under a root that nothing leads out of.
+//! **the notebook belongs to the server, not to the tab** — what a kernel puts out after its client has gone is bound to the cell by its
+//! id and saved, and a file is replaced in one step, under a root that nothing leads out of.
 //!
 //! ```no_run
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,11 +16,15 @@
 //! ```
 
 mod api;
+mod capture;
 mod chance;
+mod channels;
 mod contents;
 mod error;
 mod guard;
+mod kernel;
 mod server;
+mod sessions;
 mod specs;
 mod web;
 

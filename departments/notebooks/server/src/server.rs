@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -9,10 +10,13 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use serde_json::{Value, json};
 
+use crate::capture::Capture;
 use crate::contents::place::{Hidden, Root};
 use crate::contents::{Contents, routes};
+use crate::kernel::Kernels;
+use crate::sessions::Sessions;
 use crate::specs::KernelPath;
-use crate::{api, guard, specs, web};
+use crate::{api, channels, guard, kernel, sessions, specs, web};
 
 /// The largest body that is taken, as in jupyter_server: a notebook with its outputs in one request.
 const MAX_BODY: usize = 512 << 20;
@@ -36,6 +40,8 @@ pub struct Config {
     pub hidden: Hidden,
     /// Where kernels are looked for.
     pub kernels: KernelPath,
+    /// Kernels that do nothing for this long with no client connected are ended; none are if it is not given.
+    pub cull_after: Option<Duration>,
 }
 
 impl Config {
@@ -50,6 +56,7 @@ impl Config {
             allow_origin: None,
             hidden: Hidden::default(),
             kernels: KernelPath::from_env(),
+            cull_after: None,
         }
     }
 
@@ -94,7 +101,10 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Server {
     pub(crate) config: Config,
-    pub(crate) contents: Contents,
+    pub(crate) contents: Arc<Contents>,
+    pub(crate) capture: Arc<Capture>,
+    pub(crate) kernels: Arc<Kernels>,
+    pub(crate) sessions: Sessions,
     started: String,
 }
 
@@ -108,7 +118,11 @@ impl Server {
         let root = Root::new(&config.root, config.hidden).map_err(at_root)?;
         let at_state = |why| OpenError::State { folder: config.state.clone(), why };
         let contents = Contents::open(root, &config.state).map_err(at_state)?;
-        Ok(Arc::new(Server { contents, started: web::now(), config }))
+        let contents = Arc::new(contents);
+        let capture = Arc::new(Capture::new(contents.clone()));
+        let kernels = Arc::new(Kernels::new(config.kernels.clone(), capture.clone(), config.cull_after));
+        let sessions = Sessions::default();
+        Ok(Arc::new(Server { contents, capture, kernels, sessions, started: web::now(), config }))
     }
 
     /// The folder that is served.
@@ -135,6 +149,13 @@ impl Server {
             .route("/api/kernelspecs", get(specs::list))
             .route("/api/kernelspecs/{name}", get(specs::one))
             .route("/kernelspecs/{name}/{*file}", get(specs::resource))
+            .route("/api/kernels", get(kernel::routes::list).post(kernel::routes::start))
+            .route("/api/kernels/{id}", get(kernel::routes::one).delete(kernel::routes::end))
+            .route("/api/kernels/{id}/interrupt", post(kernel::routes::interrupt))
+            .route("/api/kernels/{id}/restart", post(kernel::routes::restart))
+            .route("/api/kernels/{id}/channels", get(channels::channels))
+            .route("/api/sessions", get(sessions::list).post(sessions::begin))
+            .route("/api/sessions/{id}", get(sessions::one).patch(sessions::change).delete(sessions::end))
             .route("/files/{*path}", get(api::file))
             .route("/login", get(api::login).post(api::login))
             .route("/logout", get(api::logout))
@@ -154,6 +175,19 @@ impl Server {
 
     /// What `/api/status` answers.
     pub(crate) fn status(&self) -> Value {
-        json!({ "connections": 0, "kernels": 0, "last_activity": self.started, "started": self.started })
+        let models: Vec<Value> = self.kernels.all().iter().map(|kernel| kernel.model()).collect();
+        let connections: u64 = models.iter().filter_map(|model| model["connections"].as_u64()).sum();
+        let activity = models.iter().filter_map(|model| model["last_activity"].as_str());
+        let activity = activity.max().unwrap_or(&self.started);
+        json!({
+            "connections": connections, "kernels": models.len(), "last_activity": activity, "started": self.started,
+        })
+    }
+
+    /// Where a kernel of a client's path works: that folder, or the nearest one above it that is there.
+    pub(crate) fn kernel_directory(&self, path: &str) -> PathBuf {
+        let place = self.contents.root.resolve(path).unwrap_or_else(|_| self.root().to_owned());
+        let there = place.ancestors().find(|folder| folder.is_dir()).unwrap_or(self.root());
+        if there.starts_with(self.root()) { there.to_owned() } else { self.root().to_owned() }
     }
 }

@@ -123,6 +123,11 @@ impl Spec {
         Ok(Some(Spec { name: name.to_owned(), folder: folder.to_owned(), json }))
     }
 
+    /// A text of its `kernel.json`.
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.json[key].as_str().unwrap_or_default()
+    }
+
     fn model(&self, base_url: &str) -> Value {
         let mut resources = Map::new();
         let entries = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);

@@ -78,6 +78,7 @@ fn handle(server: &Server, method: &Method, uri: &Uri, body: &[u8]) -> Result<Re
         }
         (Target::File(path), "PUT") => {
             let (status, model) = put(contents, &path, parse(body)?)?;
+            server.capture.saved(&model.path);
             answer(status, &model)
         }
         (Target::File(path), "POST") => {
@@ -88,6 +89,8 @@ fn handle(server: &Server, method: &Method, uri: &Uri, body: &[u8]) -> Result<Re
             let model = parse(body)?.ok_or_else(|| Error::bad_request("JSON body missing"))?;
             let to = model.get("path").and_then(Value::as_str).unwrap_or(&path);
             let renamed = contents.rename(&path, to)?;
+            server.capture.renamed(&path, &renamed.path);
+            server.sessions.renamed(&path, &renamed.path);
             answer(StatusCode::OK, &renamed)
         }
         (Target::File(path), "DELETE") => {

@@ -47,9 +47,14 @@ impl Notary {
         let has_code =
             notebook.get("cells").and_then(Value::as_array).is_some_and(|cells| cells.iter().any(is_code));
         if has_code {
-            let is_trusted = self.signature(notebook).exists();
+            let is_trusted = self.is_trusted(notebook);
             mark_all(notebook, is_trusted);
         }
+    }
+
+    /// Whether it is signed.
+    pub(crate) fn is_trusted(&self, notebook: &Value) -> bool {
+        self.signature(notebook).exists()
     }
 
     /// Signs what a client saves, if every cell with output is trusted.

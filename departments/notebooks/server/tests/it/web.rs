@@ -1,11 +1,12 @@
 //! A server in a folder of its own, and requests to it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use backlot_jupyter::{Config, Server};
+use backlot_jupyter::{Config, KernelPath, Server};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -25,12 +26,27 @@ pub(crate) struct Answer {
 
 impl Site {
     pub(crate) fn new() -> Site {
+        Site::with_kernels(Vec::new())
+    }
+
+    /// A site that finds its kernels in these folders.
+    pub(crate) fn with_kernels(kernels: Vec<PathBuf>) -> Site {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("root")).expect("a root");
-        let config = Config::new(folder.path().join("root"), folder.path().join("state"));
+        let mut config = Config::new(folder.path().join("root"), folder.path().join("state"));
+        config.kernels = KernelPath::new(kernels);
         let server = Server::open(config.base_url("jupyter").token(TOKEN)).expect("a server");
         let routes = server.router_at_base();
         Site { folder, server, routes }
+    }
+
+    /// Listens on a port of its own.
+    pub(crate) async fn listen(&self) -> u16 {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let routes = self.routes.clone();
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        port
     }
 
     /// Asks with the token.
