@@ -43,6 +43,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     package: "backlot-conformance",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
+        ("jupyter", "jupyter_server's own API tests against our Jupyter server"),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
         ("signals", "change points against an exhaustive search, incidents, ruptures' own tests"),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),

@@ -1,0 +1,243 @@
+//! Kernels: started, spoken with by any number of clients, ended.
+//!
+//! One task per kernel ([`pump`]) owns its process and sockets and lives as long as the kernel, whoever is connected. Clients attach
+//! and leave; what the kernel publishes goes to all of them, a reply to the one that asked. Because the task always reads, nothing is lost
+//! while no client is there: outputs go to the notebook (see `capture`), and what the last client missed is replayed to it
+//! when it comes back.
+
+pub(crate) mod message;
+mod process;
+mod pump;
+pub(crate) mod routes;
+mod zmtp;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::capture::Capture;
+use crate::error::Error;
+use crate::specs::{KernelPath, Spec};
+use message::{Channel, Message};
+pub(crate) use process::Launch;
+
+/// The most kernels of one server: each is a process of a hundred megabytes.
+const MAX_KERNELS: usize = 200;
+
+/// How long a restart or the end of a kernel is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a client gets: messages that wait to be sent to it. A client that lets this many wait is taken for gone.
+const MAX_WAITING: usize = 20_000;
+
+/// A client of a kernel.
+pub(crate) type ClientId = u64;
+
+/// What is asked of a kernel's task.
+pub(crate) enum Ask {
+    /// A client comes; it gets a sender of its own.
+    Attach { client: ClientId, session: String, outbox: mpsc::Sender<(Channel, Message)> },
+    /// A client is gone.
+    Detach(ClientId),
+    /// A client's message for the kernel.
+    Send(ClientId, Channel, Message),
+    /// Stop what you do.
+    Interrupt,
+    /// Begin anew.
+    Restart(oneshot::Sender<Result<(), String>>),
+    /// End.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// What is known of a kernel.
+#[derive(Debug)]
+struct State {
+    /// `starting`, `idle`, `busy`, `restarting` or `dead`.
+    execution: String,
+    last_activity: String,
+    active: Instant,
+    connections: usize,
+}
+
+/// A running kernel.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    directory: PathBuf,
+    state: Mutex<State>,
+    asks: mpsc::Sender<Ask>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Kernel {
+    /// Its working directory.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Its model.
+    pub(crate) fn model(&self) -> Value {
+        let state = lock(&self.state);
+        json!({
+            "id": self.id, "name": self.name, "last_activity": state.last_activity,
+            "execution_state": state.execution, "connections": state.connections,
+        })
+    }
+
+    fn set_state(&self, execution_state: &str) {
+        let mut state = lock(&self.state);
+        execution_state.clone_into(&mut state.execution);
+        state.last_activity = crate::web::now();
+        state.active = Instant::now();
+    }
+
+    fn touch(&self) {
+        let mut state = lock(&self.state);
+        state.last_activity = crate::web::now();
+        state.active = Instant::now();
+    }
+
+    fn set_connections(&self, connections: usize) {
+        lock(&self.state).connections = connections;
+    }
+
+    /// Whether it did nothing for this long and nobody is connected.
+    fn is_idle_for(&self, limit: Duration) -> bool {
+        let state = lock(&self.state);
+        state.active.elapsed() >= limit && state.connections == 0 && state.execution != "busy"
+    }
+
+    /// Asks its task for something.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<(), Error> {
+        self.asks.send(ask).await.map_err(|_| Error::not_found(format!("Kernel does not exist: {}", self.id)))
+    }
+
+    /// Attaches a client: what it gets.
+    pub(crate) async fn attach(
+        &self,
+        client: ClientId,
+        session: String,
+    ) -> Result<mpsc::Receiver<(Channel, Message)>, Error> {
+        let (outbox, inbox) = mpsc::channel(MAX_WAITING);
+        self.ask(Ask::Attach { client, session, outbox }).await?;
+        Ok(inbox)
+    }
+
+    /// Restarts it; returns when it answers again.
+    pub(crate) async fn restart(&self) -> Result<(), Error> {
+        let (done, is_done) = oneshot::channel();
+        self.ask(Ask::Restart(done)).await?;
+        match tokio::time::timeout(PATIENCE, is_done).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(why))) => Err(Error::internal(format!("the kernel does not start again: {why}"))),
+            _ => Err(Error::internal(format!("the kernel did not answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+}
+
+/// All kernels of a server.
+#[derive(Debug)]
+pub(crate) struct Kernels {
+    running: Mutex<BTreeMap<String, Arc<Kernel>>>,
+    search: KernelPath,
+    capture: Arc<Capture>,
+    /// Kernels that do nothing for this long without a client are ended.
+    cull_after: Option<Duration>,
+}
+
+/// What kernel a client wants.
+#[derive(Debug, Default)]
+pub(crate) struct Wish {
+    pub(crate) name: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) directory: PathBuf,
+    pub(crate) env: Vec<(String, String)>,
+}
+
+impl Kernels {
+    pub(crate) fn new(search: KernelPath, capture: Arc<Capture>, cull_after: Option<Duration>) -> Kernels {
+        Kernels { running: Mutex::default(), search, capture, cull_after }
+    }
+
+    /// The kernelspec of a name, or the default one.
+    ///
+    /// # Errors
+    /// 501, as sessions answer for an unknown kernel.
+    fn spec(&self, name: Option<&str>) -> Result<Spec, Error> {
+        let name = name.map_or_else(|| self.search.default_name(), str::to_owned);
+        // The name that every server understands means the default.
+        let name = if name == "python" { self.search.default_name() } else { name };
+        let missing = || Error::new(StatusCode::NOT_IMPLEMENTED, format!("No such kernel named {name}"));
+        self.search.find(&name).ok_or_else(missing)
+    }
+
+    /// Starts a kernel.
+    pub(crate) fn start(self: &Arc<Kernels>, wish: Wish) -> Result<Arc<Kernel>, Error> {
+        let spec = self.spec(wish.name.as_deref())?;
+        let mut running = lock(&self.running);
+        if running.len() >= MAX_KERNELS {
+            return Err(Error::forbidden(format!("{MAX_KERNELS} kernels run already; end some")));
+        }
+        let id = wish.id.unwrap_or_else(crate::chance::uuid);
+        if running.contains_key(&id) {
+            return Err(Error::conflict(format!("Kernel already exists: {id}")));
+        }
+        let (asks, asked) = mpsc::channel(1024);
+        let state = State {
+            execution: "starting".to_owned(),
+            last_activity: crate::web::now(),
+            active: Instant::now(),
+            connections: 0,
+        };
+        let kernel = Arc::new(Kernel {
+            id: id.clone(),
+            name: spec.name.clone(),
+            directory: wish.directory.clone(),
+            state: Mutex::new(state),
+            asks,
+        });
+        let launch = Launch { spec, directory: wish.directory, env: wish.env };
+        let process = process::Process::start(&launch);
+        let process =
+            process.map_err(|error| Error::internal(format!("the kernel does not start: {error}")))?;
+        running.insert(id, kernel.clone());
+        let pump = pump::Pump::new(kernel.clone(), launch, process, self.capture.clone(), self.cull_after);
+        let all = self.clone();
+        tokio::spawn(async move {
+            let id = pump.run(asked).await;
+            lock(&all.running).remove(&id);
+        });
+        Ok(kernel)
+    }
+
+    /// The kernel of an id.
+    pub(crate) fn find(&self, id: &str) -> Result<Arc<Kernel>, Error> {
+        let kernel = lock(&self.running).get(id).cloned();
+        kernel.ok_or_else(|| Error::not_found(format!("Kernel does not exist: {id}")))
+    }
+
+    /// All kernels.
+    pub(crate) fn all(&self) -> Vec<Arc<Kernel>> {
+        lock(&self.running).values().cloned().collect()
+    }
+
+    /// Ends a kernel; returns when its process has ended.
+    pub(crate) async fn shut_down(&self, id: &str) -> Result<(), Error> {
+        let kernel = self.find(id)?;
+        let (done, is_done) = oneshot::channel();
+        let asked = kernel.ask(Ask::Shutdown(done)).await;
+        lock(&self.running).remove(id);
+        asked?;
+        let _ = tokio::time::timeout(PATIENCE, is_done).await; // dropped, its process is killed all the same
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! A Jupyter server: contents, kernels, sessions, websocket channels and sign-in, as jupyter_server speaks them.
+//!
+//! For whoever points a Jupyter client at Backlot: JupyterLab, `@jupyterlab/services`, scripts over the REST interface. The one idea:
+//! **the notebook belongs to the server, not to the tab** — what a kernel puts out after its client has gone is bound to the cell by its
+//! id and saved, and a file is replaced in one step, under a root that nothing leads out of.
+//!
+//! ```no_run
+//! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+//! use backlot_jupyter::{Config, Server};
+//!
+//! let config = Config::new("notebooks", "state").base_url("/jupyter").token("secret");
+//! let server = Server::open(config)?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! axum::serve(listener, server.router_at_base()).await?;
+//! # Ok(()) }
+//! ```
+
+mod api;
+mod capture;
+mod chance;
+mod channels;
+mod contents;
+mod error;
+mod guard;
+mod kernel;
+mod server;
+mod sessions;
+mod specs;
+mod web;
+
+pub use contents::place::Hidden;
+pub use error::Error;
+pub use server::{Config, OpenError, Server};
+pub use specs::KernelPath;
