@@ -13,6 +13,8 @@ pub(crate) struct Suites {
     word: &'static str,
     /// The crate that holds the programs.
     package: &'static str,
+    /// What the name of a program in the target folder has before its name here.
+    prefix: &'static str,
     /// Installs what they need; gives the Python environment to run them with.
     prepare: fn(&Workspace) -> Result<std::path::PathBuf, Failure>,
     /// Program and what it shows.
@@ -23,6 +25,7 @@ pub(crate) struct Suites {
 pub(crate) const BENCHES: Suites = Suites {
     word: "bench",
     package: "backlot-benches",
+    prefix: "",
     prepare: |workspace| {
         let folder = target_directory(workspace)?.join("venv-peers");
         setup::for_benches(workspace, &folder)?;
@@ -41,6 +44,7 @@ pub(crate) const BENCHES: Suites = Suites {
 pub(crate) const CONFORMANCE: Suites = Suites {
     word: "conformance",
     package: "backlot-conformance",
+    prefix: "conformance-",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
         ("jupyter", "jupyter_server's own API tests against our Jupyter server"),
@@ -59,9 +63,10 @@ pub(crate) fn run(workspace: &Workspace, suites: &Suites, args: &[String]) -> Re
     };
     suites.check(name)?;
     let venv = (suites.prepare)(workspace)?;
-    let build = ["build", "--release", "--package", suites.package, "--bin", name];
+    let binary = format!("{}{name}", suites.prefix);
+    let build = ["build", "--release", "--package", suites.package, "--bin", &binary];
     run_to_end(cargo().args(build).current_dir(&workspace.root))?;
-    let mut program = Command::new(target_directory(workspace)?.join("release").join(name));
+    let mut program = Command::new(target_directory(workspace)?.join("release").join(&binary));
     program.args(rest).current_dir(&workspace.root).stdin(Stdio::null());
     setup::pass_on(&venv, &mut program);
     let ended = status(&mut program)?;

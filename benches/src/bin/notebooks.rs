@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use backlot_benches::house::AnyError;
 use backlot_benches::speed::peers;
 use backlot_benches::statistics::{median, percentile};
-use backlot_notebook_model::record::{self, Status};
-use backlot_notebook_model::{Cell, Notebook};
 use backlot_notebooks::{KernelPool, KernelSearch, Kernels, Launch, Log, Request, Source, run};
+use backlot_notebooks_model::record::{self, Status};
+use backlot_notebooks_model::{Cell, Notebook};
 use clap::Parser;
 
 /// Notebooks beside papermill.

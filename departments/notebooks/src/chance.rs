@@ -1,6 +1,6 @@
 //! Chance: ids of cells and runs, keys of kernels.
 
-use backlot_notebook_model::cell_id;
+use backlot_notebooks_model::cell_id;
 use ring::rand::{SecureRandom, SystemRandom};
 
 /// This many random bytes from the system, in hexadecimal.

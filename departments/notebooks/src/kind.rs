@@ -31,9 +31,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backlot_notebook_model::json::Object;
-use backlot_notebook_model::parameters::CodeInReports;
-use backlot_notebook_model::{Notebook, Param, Parameters, json, scraps};
+use backlot_notebooks_model::json::Object;
+use backlot_notebooks_model::parameters::CodeInReports;
+use backlot_notebooks_model::{Notebook, Param, Parameters, json, scraps};
 use backlot_work::{BlobRef, Kind, Outputs, TaskContext, TaskError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -53,7 +53,7 @@ pub const KIND: &str = "notebook.run";
 const BUILT_IN: [(&str, &str); 1] = [("premiere-report", include_str!("../notebooks/premiere-report.ipynb"))];
 
 /// The longest notebook taken from the store.
-const LIMIT: u64 = backlot_notebook_model::MAX_BYTES as u64;
+const LIMIT: u64 = backlot_notebooks_model::MAX_BYTES as u64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -243,7 +243,7 @@ mod tests {
     fn every_built_in_notebook_is_one_and_takes_parameters() {
         for (name, text) in BUILT_IN {
             let notebook = Notebook::read_as_is(text.as_bytes()).unwrap();
-            let found = backlot_notebook_model::parameters::inspect(&notebook, None, None).unwrap();
+            let found = backlot_notebooks_model::parameters::inspect(&notebook, None, None).unwrap();
             assert!(!found.parameters.is_empty() && found.warnings.is_empty(), "{name}: {found:?}");
             assert_eq!(format!("{}\n", notebook.to_text()), text, "{name} is not in nbformat's form");
         }

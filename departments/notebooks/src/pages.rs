@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use backlot_department::{House, Shown, blob_response};
 use backlot_ledger::Timestamp;
-use backlot_notebook_model::{Notebook, json, record, scraps};
+use backlot_notebooks_model::{Notebook, json, record, scraps};
 use backlot_web::console::widgets::{self, Table, path_segment};
 use backlot_web::console::{self, Frame, Status, format};
 use backlot_web::extract::Path;

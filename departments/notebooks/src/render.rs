@@ -4,9 +4,9 @@
 //! markup of its own passed through. Pictures become `data:` images, in which nothing runs. HTML goes into a frame without any
 //! permission (`sandbox=""`): no script, no form, no access to the page around it, and the page's own policy holds inside.
 
-use backlot_notebook_model::json::Value;
-use backlot_notebook_model::record::{self, Status as CellStatus};
-use backlot_notebook_model::{Cell, CellKind, Notebook, markers};
+use backlot_notebooks_model::json::Value;
+use backlot_notebooks_model::record::{self, Status as CellStatus};
+use backlot_notebooks_model::{Cell, CellKind, Notebook, markers};
 use backlot_web::console::widgets;
 use base64::Engine;
 use maud::{Markup, html};
@@ -196,7 +196,7 @@ fn markdown(source: &str) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backlot_notebook_model::json;
+    use backlot_notebooks_model::json;
 
     fn page(output: &str, markdown: &str) -> String {
         let mut one = Notebook::new();

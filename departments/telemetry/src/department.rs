@@ -1,10 +1,13 @@
 //! The department, as the house sees it.
 
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backlot_department::{Access, Department, Door, Error, Health, HealthCheck, House, Page, Services};
+use backlot_department::{
+    Access, CommandContext, CommandError, Department, Door, Error, Health, HealthCheck, House, Page, Services,
+};
 use backlot_series::Source;
 use backlot_web::console::Icon;
 use serde_json::Value;
@@ -14,7 +17,7 @@ use crate::ingest::LARGEST_BODY;
 use crate::source::TelemetrySource;
 use crate::state::{Slot, State};
 use crate::store::Store;
-use crate::{Settings, atlas_door, openapi, pages, prometheus};
+use crate::{Settings, atlas_door, commands, openapi, pages, prometheus};
 
 /// Where Atlas' interface is; pages link to it.
 pub(crate) const ATLAS_DOOR: &str = "/atlas";
@@ -107,6 +110,19 @@ impl Department for Telemetry {
 
     fn openapi(&self) -> Value {
         openapi::fragment()
+    }
+
+    fn commands(&self) -> Vec<clap::Command> {
+        vec![commands::command()]
+    }
+
+    async fn run_command(
+        &self,
+        _name: &str,
+        matches: &clap::ArgMatches,
+        context: &CommandContext,
+    ) -> Result<ExitCode, CommandError> {
+        commands::run(matches, context).await
     }
 
     fn health(&self, _house: &House) -> HealthCheck {

@@ -29,6 +29,7 @@
 pub mod store;
 
 mod atlas_door;
+mod commands;
 mod department;
 mod ingest;
 mod openapi;

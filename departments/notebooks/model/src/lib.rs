@@ -6,7 +6,7 @@
 //! times, cell ids) are arguments.
 //!
 //! ```
-//! use backlot_notebook_model::{Notebook, Parameters, Param, parameters};
+//! use backlot_notebooks_model::{Notebook, Parameters, Param, parameters};
 //!
 //! let text = br##"{"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": "n = 1", "outputs": [],
 //!     "execution_count": null}], "metadata": {"kernelspec": {"name": "python3", "language": "python"}},

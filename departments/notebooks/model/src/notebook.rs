@@ -314,11 +314,11 @@ impl Notebook {
     /// already has, get one.
     ///
     /// ```
-    /// # use backlot_notebook_model::Notebook;
+    /// # use backlot_notebooks_model::Notebook;
     /// let text = br#"{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 2}"#;
     /// let notebook = Notebook::read(text, &mut || "00000000".into())?;
     /// assert_eq!(notebook.to_text(), "{\n \"cells\": [],\n \"metadata\": {},\n \"nbformat\": 4,\n \"nbformat_minor\": 5\n}");
-    /// # Ok::<(), backlot_notebook_model::ReadError>(())
+    /// # Ok::<(), backlot_notebooks_model::ReadError>(())
     /// ```
     ///
     /// # Errors

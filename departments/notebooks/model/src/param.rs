@@ -107,7 +107,7 @@ impl Param {
     /// what its `float` takes, else the word itself.
     ///
     /// ```
-    /// # use backlot_notebook_model::Param;
+    /// # use backlot_notebooks_model::Param;
     /// assert_eq!(Param::from_word("1_000"), Param::Int("1000".into()));
     /// assert_eq!(Param::from_word("1e3"), Param::Float(1000.0));
     /// assert_eq!(Param::from_word("true"), Param::Str("true".into()));

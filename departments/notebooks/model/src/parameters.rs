@@ -169,7 +169,7 @@ pub fn inspect(
 /// Reads the assignments of a Python cell.
 ///
 /// ```
-/// # use backlot_notebook_model::parameters::inspect_python;
+/// # use backlot_notebooks_model::parameters::inspect_python;
 /// let found = inspect_python("a: int = 3  # how many\n");
 /// assert_eq!(found.parameters[0].type_name.as_deref(), Some("int"));
 /// assert_eq!(found.parameters[0].help, "how many");

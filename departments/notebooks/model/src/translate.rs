@@ -143,10 +143,10 @@ impl Language {
     /// As [`Language::expression`].
     ///
     /// ```
-    /// # use backlot_notebook_model::{Language, Param, Parameters};
+    /// # use backlot_notebooks_model::{Language, Param, Parameters};
     /// let all: Parameters = [("_n".to_owned(), Param::Bool(true))].into_iter().collect();
     /// assert_eq!(Language::R.code(&all, "Parameters")?, "# Parameters\nn = TRUE\n");
-    /// # Ok::<(), backlot_notebook_model::TranslateError>(())
+    /// # Ok::<(), backlot_notebooks_model::TranslateError>(())
     /// ```
     pub fn code(self, parameters: &Parameters, comment: &str) -> Result<String, TranslateError> {
         let mut code = self.comment(comment) + "\n";

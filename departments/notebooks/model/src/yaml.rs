@@ -53,12 +53,12 @@ pub enum YamlError {
 /// Reads parameters: a mapping, or nothing.
 ///
 /// ```
-/// # use backlot_notebook_model::{yaml, Param};
+/// # use backlot_notebooks_model::{yaml, Param};
 /// let all = yaml::parameters("a: off\nb: 1:30\nc: 2024-01-02\n")?;
 /// assert_eq!(all.get("a"), Some(&Param::Bool(false)));
 /// assert_eq!(all.get("b"), Some(&Param::Int("90".into())));
 /// assert_eq!(all.get("c"), Some(&Param::Str("2024-01-02".into())));
-/// # Ok::<(), backlot_notebook_model::yaml::YamlError>(())
+/// # Ok::<(), backlot_notebooks_model::yaml::YamlError>(())
 /// ```
 ///
 /// # Errors

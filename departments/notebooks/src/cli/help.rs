@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use backlot_department::{CommandContext, CommandError};
-use backlot_notebook_model::json::{Object, Value};
-use backlot_notebook_model::parameters::{self, Described};
+use backlot_notebooks_model::json::{Object, Value};
+use backlot_notebooks_model::parameters::{self, Described};
 
 use super::failed;
 use crate::runner::{Request, load};

@@ -7,8 +7,8 @@ mod tools;
 use std::process::ExitCode;
 
 use backlot_department::{CommandContext, CommandError};
-use backlot_notebook_model::yaml;
-use backlot_notebook_model::{Param, Parameters};
+use backlot_notebooks_model::yaml;
+use backlot_notebooks_model::{Param, Parameters};
 use base64::Engine;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -97,7 +97,7 @@ async fn given(matches: &ArgMatches) -> Result<Parameters, RunError> {
         all.update(yaml::parameters(text)?);
     }
     for text in many("parameters_json") {
-        let value = backlot_notebook_model::json::parse(text);
+        let value = backlot_notebooks_model::json::parse(text);
         let value = value.map_err(|error| yaml::YamlError::Syntax(format!("--parameters_json: {error}")))?;
         let Param::Dict(members) = Param::from_json(&value) else {
             return Err(yaml::YamlError::NoMapping.into());

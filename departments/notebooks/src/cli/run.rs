@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backlot_department::{CommandContext, CommandError};
-use backlot_notebook_model::parameters::CodeInReports;
-use backlot_notebook_model::{Param, record};
+use backlot_notebooks_model::parameters::CodeInReports;
+use backlot_notebooks_model::{Param, record};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

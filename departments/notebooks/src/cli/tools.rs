@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use backlot_department::{CommandContext, CommandError, OutputFormat};
-use backlot_notebook_model::diff::{self, Change, Line, Part};
-use backlot_notebook_model::json::{Object, Value};
-use backlot_notebook_model::{Language, Notebook, Param, Parameters, scraps as scrap};
+use backlot_notebooks_model::diff::{self, Change, Line, Part};
+use backlot_notebooks_model::json::{Object, Value};
+use backlot_notebooks_model::{Language, Notebook, Param, Parameters, scraps as scrap};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::{failed, given, parameter_args};

@@ -3,7 +3,7 @@
 //! Protocol 5.3 as jupyter_client documents it: `[identities…, "<IDS|MSG>", signature, header, parent header, metadata, content,
 //! buffers…]`, the signature being HMAC-SHA256 in hexadecimal over the four JSON parts.
 
-use backlot_notebook_model::json::{self, Object, Value};
+use backlot_notebooks_model::json::{self, Object, Value};
 use base64::Engine;
 use bytes::Bytes;
 use ring::hmac;

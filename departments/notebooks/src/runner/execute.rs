@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use backlot_notebook_model::json::Value;
-use backlot_notebook_model::markers::CellError;
-use backlot_notebook_model::outputs::{Binder, Effect, Published};
-use backlot_notebook_model::record::{self, Status};
-use backlot_notebook_model::{CellKind, Notebook};
+use backlot_notebooks_model::json::Value;
+use backlot_notebooks_model::markers::CellError;
+use backlot_notebooks_model::outputs::{Binder, Effect, Published};
+use backlot_notebooks_model::record::{self, Status};
+use backlot_notebooks_model::{CellKind, Notebook};
 use tokio::time::{Instant, sleep_until};
 
 use super::log::Log;

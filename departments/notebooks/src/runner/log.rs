@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use backlot_notebook_model::json::Value;
+use backlot_notebooks_model::json::Value;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
 

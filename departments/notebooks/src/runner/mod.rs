@@ -11,12 +11,12 @@ mod save;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backlot_notebook_model::markers::{self, CellError};
-use backlot_notebook_model::parameters::{self, CodeInReports, InjectError, Injection, Placed};
-use backlot_notebook_model::record::{self, Status};
-use backlot_notebook_model::template::{self, Builtins, TemplateError};
-use backlot_notebook_model::yaml::YamlError;
-use backlot_notebook_model::{Notebook, Parameters, ReadError};
+use backlot_notebooks_model::markers::{self, CellError};
+use backlot_notebooks_model::parameters::{self, CodeInReports, InjectError, Injection, Placed};
+use backlot_notebooks_model::record::{self, Status};
+use backlot_notebooks_model::template::{self, Builtins, TemplateError};
+use backlot_notebooks_model::yaml::YamlError;
+use backlot_notebooks_model::{Notebook, Parameters, ReadError};
 
 use tokio::task::JoinHandle;
 
@@ -255,7 +255,7 @@ pub async fn run(request: &Request, kernels: &Kernels<'_>, log: &Log) -> Result<
     inject(&mut notebook, request, log)?;
     if request.code == CodeInReports::Hidden {
         let code =
-            notebook.cells.iter_mut().filter(|cell| cell.kind() == backlot_notebook_model::CellKind::Code);
+            notebook.cells.iter_mut().filter(|cell| cell.kind() == backlot_notebooks_model::CellKind::Code);
         code.for_each(record::hide_code);
     }
     record::paths(&mut notebook, &input, output.as_deref().unwrap_or_default());

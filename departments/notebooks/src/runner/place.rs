@@ -17,7 +17,7 @@ use super::RunError;
 const HTTP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The longest answer that is read: as the longest notebook.
-const HTTP_LIMIT: u64 = backlot_notebook_model::MAX_BYTES as u64;
+const HTTP_LIMIT: u64 = backlot_notebooks_model::MAX_BYTES as u64;
 
 /// The schemes that papermill has and we do not.
 const OTHERS: [&str; 5] = ["adl://", "abs://", "gs://", "hdfs://", "https://github.com/"];

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use backlot_notebook_model::Notebook;
+use backlot_notebooks_model::Notebook;
 use tokio::time::Instant;
 
 use super::RunError;

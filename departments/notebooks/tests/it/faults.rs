@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use backlot_notebook_model::{Notebook, record};
 use backlot_notebooks::{Kernels, Log, RunError, run};
+use backlot_notebooks_model::{Notebook, record};
 use tokio::sync::watch;
 
 use crate::{Bench, notebook, states};

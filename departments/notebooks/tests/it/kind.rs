@@ -2,8 +2,8 @@
 
 use backlot_department::{Config, Department, House, shell_part};
 use backlot_ledger::Ledger;
-use backlot_notebook_model::{Notebook, scraps};
 use backlot_notebooks::Notebooks;
+use backlot_notebooks_model::{Notebook, scraps};
 use backlot_store::Store;
 use backlot_web::testing::{Server, in_time};
 use backlot_web::{Shell, Tokens, WebConfig};

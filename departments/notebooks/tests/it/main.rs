@@ -9,8 +9,8 @@ mod run;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use backlot_notebook_model::{Cell, Notebook};
 use backlot_notebooks::{Failure, Finished, KernelSearch, Kernels, Log, Request, run};
+use backlot_notebooks_model::{Cell, Notebook};
 
 /// The kernels of the tests' Python environment; a loud skip if there is no Python kernel.
 fn kernels() -> Option<KernelSearch> {
@@ -81,6 +81,6 @@ impl Bench {
 
 /// The states of all cells in their records.
 fn states(notebook: &Notebook) -> Vec<&'static str> {
-    let status = backlot_notebook_model::record::status;
+    let status = backlot_notebooks_model::record::status;
     notebook.cells.iter().map(|cell| status(cell).map_or("none", |status| status.word())).collect()
 }

@@ -1,7 +1,7 @@
 //! What a run leaves in the file.
 
-use backlot_notebook_model::{Param, markers, scraps};
 use backlot_notebooks::{RunError, Start};
+use backlot_notebooks_model::{Param, markers, scraps};
 
 use crate::{Bench, notebook, states};
 

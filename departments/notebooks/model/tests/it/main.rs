@@ -1,7 +1,7 @@
 //! The model against its own promises, on notebooks made by chance.
 
-use backlot_notebook_model::json::{self, Value};
-use backlot_notebook_model::{Notebook, Param, cell_id, diff, python, yaml};
+use backlot_notebooks_model::json::{self, Value};
+use backlot_notebooks_model::{Notebook, Param, cell_id, diff, python, yaml};
 use proptest::prelude::*;
 
 fn value() -> impl Strategy<Value = Value> {
@@ -57,7 +57,7 @@ proptest! {
         let mut next = 0;
         let mut notebook = Notebook::new();
         for (index, source) in sources.iter().enumerate() {
-            let mut cell = backlot_notebook_model::Cell::code(cell_id(index as u32), source);
+            let mut cell = backlot_notebooks_model::Cell::code(cell_id(index as u32), source);
             cell.metadata_mut().insert("kept".to_owned(), output.clone());
             notebook.cells.push(cell);
         }

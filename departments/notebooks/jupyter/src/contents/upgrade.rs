@@ -1,6 +1,6 @@
 //! Notebooks of nbformat 3 and older, as version 4: worksheets are one after another, headings are markdown.
 
-use backlot_notebook_model::json::{Object, Value};
+use backlot_notebooks_model::json::{Object, Value};
 
 /// A notebook of version 4.
 pub(crate) fn from_3(notebook: Value) -> Value {

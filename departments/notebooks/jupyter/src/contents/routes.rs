@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use backlot_notebook_model::json::{self, Object, Value};
+use backlot_notebooks_model::json::{self, Object, Value};
 use percent_encoding::percent_decode_str;
 use serde_json::json as json_of;
 

@@ -3,7 +3,7 @@
 //! On a ZeroMQ socket: `[identities…, "<IDS|MSG>", signature, header, parent header, metadata, content, buffers…]`, the signature being
 //! HMAC-SHA256 in hexadecimal over the four JSON parts. On a websocket, one of two frames ([`Framing`]).
 
-use backlot_notebook_model::json::{self, Value};
+use backlot_notebooks_model::json::{self, Value};
 use bytes::Bytes;
 use ring::hmac;
 use serde::Deserialize;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use backlot_notebook_model::json::{Object, Value};
+use backlot_notebooks_model::json::{Object, Value};
 use ring::hmac;
 
 use super::format::for_cells;

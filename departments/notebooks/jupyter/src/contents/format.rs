@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use backlot_notebook_model::json::{self, Object, Value};
+use backlot_notebooks_model::json::{self, Object, Value};
 
 use crate::error::Error;
 

@@ -4,7 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use backlot_notebook_model::json::Value;
+use backlot_notebooks_model::json::Value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;

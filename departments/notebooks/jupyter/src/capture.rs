@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use backlot_notebook_model::Notebook;
-use backlot_notebook_model::json::Value;
-use backlot_notebook_model::outputs::{Binder, Effect, Published};
+use backlot_notebooks_model::Notebook;
+use backlot_notebooks_model::json::Value;
+use backlot_notebooks_model::outputs::{Binder, Effect, Published};
 use base64::Engine;
 
 use crate::contents::Contents;
@@ -110,7 +110,7 @@ impl Capture {
             followed.runs.remove(0);
         }
         let mut gathered = Notebook::new();
-        gathered.cells.push(backlot_notebook_model::Cell::code(cell.to_owned(), &code));
+        gathered.cells.push(backlot_notebooks_model::Cell::code(cell.to_owned(), &code));
         followed.runs.push(Run {
             request: request.to_owned(),
             client,
@@ -169,7 +169,7 @@ impl Capture {
     pub(crate) async fn kernel_died(&self, kernel: &str) {
         if let Some(followed) = self.lock().get_mut(kernel) {
             for run in followed.runs.iter_mut().filter(|run| !run.is_idle) {
-                let content = backlot_notebook_model::json::parse(
+                let content = backlot_notebooks_model::json::parse(
                     r#"{"ename": "DeadKernelError", "evalue": "Kernel died", "traceback": ["Kernel died"]}"#,
                 );
                 if let Ok(content) = content {
@@ -288,7 +288,7 @@ fn put(notebook: &mut Value, change: &Change) {
     if is_there {
         return;
     }
-    let mut cell = backlot_notebook_model::Cell::code(change.cell.clone(), &change.code).as_object().clone();
+    let mut cell = backlot_notebooks_model::Cell::code(change.cell.clone(), &change.code).as_object().clone();
     cell.insert("outputs".to_owned(), change.outputs.clone());
     cell.insert("execution_count".to_owned(), change.count.clone());
     if let Some(Value::Array(cells)) = notebook.as_object_mut().and_then(|notebook| notebook.get_mut("cells"))
