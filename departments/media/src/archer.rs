@@ -206,14 +206,13 @@ fn plan(probe: &Probe, range: Shot, request: &FrameRequest) -> Result<Plan, Fail
     let format = request.format.clone().unwrap_or_else(|| {
         match request.encoding {
             Encoding::Png => "rgb24",
-            Encoding::Jpeg => "yuv420p",
             Encoding::Raw if probe.pixel_format.starts_with("gray") => "gray",
             Encoding::Raw if probe.pixel_format.contains("422") => "yuv422p",
             Encoding::Raw if probe.pixel_format.contains("444") => "yuv444p",
             Encoding::Raw if probe.pixel_format.contains("gb") || probe.pixel_format.contains("bg") => {
                 "rgb24"
             }
-            Encoding::Raw => "yuv420p",
+            Encoding::Jpeg | Encoding::Raw => "yuv420p",
         }
         .to_owned()
     });

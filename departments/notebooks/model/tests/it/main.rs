@@ -75,7 +75,7 @@ proptest! {
             diff::Line::Same(text) => Some(*text),
             diff::Line::Old(text) => is_old.then_some(*text),
             diff::Line::New(text) => (!is_old).then_some(*text),
-        }).map(|line| format!("{line}\n")).collect::<String>();
+        }).flat_map(|line| [line, "\n"]).collect::<String>();
         prop_assert_eq!(side(true), old.clone());
         prop_assert_eq!(side(false), new.clone());
     }
