@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 
-use backlot_department::{CommandError, Install};
+use backlot_department::{CommandError, Install, Need};
 use tokio::process::Command;
 
 use super::Outcome;
@@ -18,13 +18,17 @@ pub(super) fn is_automatic(install: &Install) -> bool {
 
 /// Installs what is missing, each by its first way that works on this machine. Says whether anything was installed.
 ///
+/// What is required is installed together. What is optional is installed part by part: one that cannot be had keeps nobody from
+/// the others.
+///
 /// # Errors
-/// An installer that failed, or that may not be run.
+/// An installer of something required that failed, or that may not be run.
 pub(super) async fn install(outcomes: &[Outcome], session: &Session) -> Result<bool, CommandError> {
     let root = rights().await;
     let has_apt = succeeds("apt-get", &["--version"]).await;
     let mut debian = BTreeSet::new();
     let mut python = BTreeSet::new();
+    let mut optional = Vec::new();
     let mut out_of_reach = Vec::new();
     for outcome in outcomes.iter().filter(|outcome| !outcome.is_fine()) {
         let way = outcome.install.iter().find(|way| match way {
@@ -33,6 +37,9 @@ pub(super) async fn install(outcomes: &[Outcome], session: &Session) -> Result<b
             _ => false,
         });
         match way {
+            Some(Install::Pip(packages)) if outcome.need == Need::Optional => {
+                optional.push((outcome.name.as_str(), packages));
+            }
             Some(Install::Apt(packages)) => debian.extend(packages.iter().cloned()),
             Some(Install::Pip(packages)) => python.extend(packages.iter().cloned()),
             _ if outcome.install.iter().any(is_automatic) => out_of_reach.push(outcome.name.as_str()),
@@ -64,7 +71,16 @@ pub(super) async fn install(outcomes: &[Outcome], session: &Session) -> Result<b
         session.say(format_args!("installing with pip: {}", packages.join(" ")));
         install_python(session.home(), &packages).await?;
     }
-    Ok(!debian.is_empty() || !python.is_empty())
+    let mut is_changed = !debian.is_empty() || !python.is_empty();
+    for (name, packages) in optional {
+        let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
+        session.say(format_args!("installing with pip: {}", packages.join(" ")));
+        match install_python(session.home(), &packages).await {
+            Ok(()) => is_changed = true,
+            Err(error) => session.say(format_args!("cannot install {name}: {error}")),
+        }
+    }
+    Ok(is_changed)
 }
 
 /// What must stand before a command so that it runs as root; `None` where nothing does it without a password.
