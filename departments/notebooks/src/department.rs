@@ -41,7 +41,7 @@ impl Department for Notebooks {
     }
 
     fn summary(&self) -> &'static str {
-        "Parameterised notebooks as tasks: run, record, read their values, keep their versions"
+        "Parameterised notebooks as papermill runs them: on the command line and as tasks; their values, their differences"
     }
 
     fn kinds(&self) -> Vec<Arc<dyn Kind>> {

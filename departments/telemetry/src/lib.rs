@@ -1,15 +1,14 @@
-//! Department telemetry: dimensional metrics stored, queried and watched.
+//! Department telemetry: dimensional metrics stored and queried.
 //!
-//! Services publish with the Spectator clients that they have; people and programs ask with the Atlas stack language; alerts are
-//! expressions of that language, evaluated as each step's data is complete. The central idea: **one store and one evaluator
-//! behind every door**, so that a graph, an alert and another department see the same numbers.
+//! Services publish with the Spectator clients that they have; people and programs ask with the Atlas stack language. The
+//! central idea: **one store and one evaluator behind every door**, so that a graph, a page and another department see the same
+//! numbers.
 //!
 //! | door | what comes in or goes out |
 //! |---|---|
 //! | `/atlas/api/v4/update`, `/atlas/api/v1/publish` | datapoints of Spectator and Atlas clients |
 //! | `/atlas/api/v1/graph`, `/atlas/api/v1/tags`, `/atlas/api/v1/expr` | queries |
 //! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus` | samples of Prometheus, vmagent, exporters |
-//! | `/alertmanager/api/v2` | alerts of others, and what became of all alerts |
 //!
 //! ```
 //! use backlot_atlas::{Database, evaluate, parse, zone};

@@ -31,11 +31,6 @@ pub struct Settings {
     pub max_age: i64,
     /// The time zone of graphs that name none.
     pub time_zone: String,
-    /// How long after a step's end its alerts wait for late datapoints.
-    #[serde(deserialize_with = "millis")]
-    pub alert_grace: i64,
-    /// The file with alert rules, routes and receivers; none for no alerts of our own.
-    pub alerts: Option<std::path::PathBuf>,
 }
 
 impl Default for Settings {
@@ -49,8 +44,6 @@ impl Default for Settings {
             checkpoint_interval: 2 * 3_600_000,
             max_age: 3_600_000,
             time_zone: "US/Pacific".to_owned(),
-            alert_grace: 2000,
-            alerts: None,
         }
     }
 }
