@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use backlot_events::Events;
 use backlot_ledger::Ledger;
+use backlot_meters::Registry;
 use backlot_store::{Digest, Store};
 use backlot_work::{Kinds, Work};
 
@@ -27,6 +28,8 @@ pub struct House {
     pub events: Events,
     /// Durable work.
     pub work: Work,
+    /// What this process counts and times; the department that keeps metrics publishes it.
+    pub meters: Registry,
     /// The task kinds of all departments.
     pub kinds: Kinds,
     services: Services,
@@ -61,7 +64,9 @@ impl House {
                 kinds = kinds.with(kind);
             }
         }
-        Ok(Self { home: home.into(), config, store, ledger, events, work, kinds, services })
+        let home = home.into();
+        let meters = Registry::default();
+        Ok(Self { home, config, store, ledger, events, work, meters, kinds, services })
     }
 
     /// Starts the departments, in order.
