@@ -13,50 +13,147 @@
 //! the new one is a single interval: its level set is cut by that, and the new start gets what nobody holds. F(t) is the least minimum of those that hold anything.
 //!
 //! Each start carries count, mean and squared distances of its segment and is updated as B. P. Welford does (1962), so nothing is
-//! lost to a large level.
+//! lost to a large level. A handful of starts live at a time; they stand side by side in arrays, so that adding a point and comparing with the newest start are a few vector
+//! instructions. Starts that wait for their m points are at the end of the same arrays.
 
 use super::{Grid, penalty as check_penalty, trace};
 use crate::Error;
+use crate::isa::{Isa, kernel};
 
-struct Start {
-    at: usize,
+/// Starts that are computed together.
+const LANES: usize = 8;
+
+type Lanes = [f64; LANES];
+
+/// Starts in the order of time, each a lane of the arrays; the first `active` of them have the points that a segment must have.
+#[derive(Default)]
+struct Starts {
+    active: usize,
+    total: usize,
+    at: Vec<usize>,
     /// F(at) + β.
-    base: f64,
-    count: f64,
-    mean: f64,
-    squares: f64,
+    base: Vec<Lanes>,
+    count: Vec<Lanes>,
+    mean: Vec<Lanes>,
+    squares: Vec<Lanes>,
     /// Where it is not above the newest start.
-    from: f64,
-    to: f64,
+    from: Vec<Lanes>,
+    to: Vec<Lanes>,
 }
 
-impl Start {
-    fn add(&mut self, value: f64, reciprocals: &[f64]) {
-        self.count += 1.0;
-        let step = value - self.mean;
-        // The reciprocals of counts are tabulated: a division for each start and point is what takes the time.
-        self.mean += step * reciprocals[self.count as usize];
-        self.squares += step * (value - self.mean);
-    }
-
-    fn least(&self) -> f64 {
-        self.base + self.squares
-    }
-
-    /// Sets the interval of levels at which this start is not above `new`, which has fewer points. Nothing when there is none.
-    fn compare(&mut self, new: &Start) {
-        let shift = new.mean - self.mean;
-        let more = self.count - new.count;
-        let gap = new.least() - self.least();
-        let inside = self.count * new.count * shift * shift + more * gap;
-        if inside < 0.0 {
-            (self.from, self.to) = (f64::INFINITY, f64::NEG_INFINITY);
-            return;
+impl Starts {
+    #[inline(always)]
+    fn push(&mut self, at: usize, base: f64) {
+        if self.total == LANES * self.base.len() {
+            self.at.resize(self.total + LANES, 0);
+            let columns = [&mut self.base, &mut self.count, &mut self.mean, &mut self.squares, &mut self.from, &mut self.to];
+            for column in columns {
+                column.push([0.0; LANES]);
+            }
         }
-        let root = inside.sqrt();
-        let middle = -new.count * shift;
-        self.from = self.mean + (middle - root) / more;
-        self.to = self.mean + (middle + root) / more;
+        let place = self.total;
+        self.at[place] = at;
+        self.base.as_flattened_mut()[place] = base;
+        self.count.as_flattened_mut()[place] = 0.0;
+        self.mean.as_flattened_mut()[place] = 0.0;
+        self.squares.as_flattened_mut()[place] = 0.0;
+        self.total += 1;
+    }
+
+    /// A point, for all starts.
+    #[inline(always)]
+    fn add(&mut self, value: f64) {
+        let blocks = self.total.div_ceil(LANES);
+        let columns = self.count[..blocks].iter_mut().zip(&mut self.mean[..blocks]).zip(&mut self.squares[..blocks]);
+        for ((count_at, mean_at), squares_at) in columns {
+            // Copies that nothing else refers to become registers.
+            let (mut count, mut mean, mut squares) = (*count_at, *mean_at, *squares_at);
+            for lane in 0..LANES {
+                count[lane] += 1.0;
+                let step = value - mean[lane];
+                mean[lane] += step / count[lane];
+                squares[lane] += step * (value - mean[lane]);
+            }
+            (*count_at, *mean_at, *squares_at) = (count, mean, squares);
+        }
+    }
+
+    /// For each start before the newest active one the levels at which it is not above that; none where it is above everywhere.
+    #[inline(always)]
+    fn compare(&mut self) {
+        let newest = self.active - 1;
+        let new_count = self.count.as_flattened()[newest];
+        let new_mean = self.mean.as_flattened()[newest];
+        let new_least = self.base.as_flattened()[newest] + self.squares.as_flattened()[newest];
+        for block in 0..newest.div_ceil(LANES) {
+            let (base, count) = (self.base[block], self.count[block]);
+            let (mean, squares) = (self.mean[block], self.squares[block]);
+            let (mut from, mut to) = ([0.0; LANES], [0.0; LANES]);
+            for lane in 0..LANES {
+                let shift = new_mean - mean[lane];
+                let more = count[lane] - new_count;
+                let gap = new_least - (base[lane] + squares[lane]);
+                let inside = count[lane] * new_count * shift * shift + more * gap;
+                // The root of what is negative is NaN, which fails every comparison that gives levels to the start.
+                let root = inside.sqrt();
+                let middle = -new_count * shift;
+                from[lane] = mean[lane] + (middle - root) / more;
+                to[lane] = mean[lane] + (middle + root) / more;
+            }
+            (self.from[block], self.to[block]) = (from, to);
+        }
+    }
+
+    /// The active start with the least cost, the earliest of equal ones.
+    #[inline(always)]
+    fn least(&self) -> (f64, usize) {
+        let (mut least, mut place) = (f64::INFINITY, 0);
+        for block in 0..self.active.div_ceil(LANES) {
+            let (base, squares) = (self.base[block], self.squares[block]);
+            let there = self.active - block * LANES;
+            let mut costs = [0.0; LANES];
+            for lane in 0..LANES {
+                costs[lane] = if lane < there { base[lane] + squares[lane] } else { f64::INFINITY };
+            }
+            let best = costs.iter().fold(f64::INFINITY, |best, &cost| if cost < best { cost } else { best });
+            if best < least {
+                least = best;
+                place = block * LANES + costs.iter().position(|&cost| cost == best).unwrap_or_default();
+            }
+        }
+        (least, self.at[place])
+    }
+
+    /// Drops the active starts that hold no piece, in place and in order, and renames those of the pieces.
+    #[inline(always)]
+    fn keep_holders(&mut self, pieces: &mut [Piece], places: &mut Vec<usize>) {
+        const GONE: usize = usize::MAX;
+        places.clear();
+        places.resize(self.active, GONE);
+        for piece in pieces.iter() {
+            places[piece.start] = 0;
+        }
+        let Some(first) = places.iter().position(|place| *place == GONE) else { return };
+        let mut next = first;
+        for place in first..self.total {
+            if places.get(place) == Some(&GONE) {
+                continue;
+            }
+            if let Some(moved) = places.get_mut(place) {
+                *moved = next;
+            }
+            self.at[next] = self.at[place];
+            for column in [&mut self.base, &mut self.count, &mut self.mean, &mut self.squares] {
+                let column = column.as_flattened_mut();
+                column[next] = column[place];
+            }
+            next += 1;
+        }
+        self.active -= self.total - next;
+        self.total = next;
+        for piece in pieces.iter_mut().filter(|piece| piece.start >= first) {
+            piece.start = places[piece.start];
+        }
     }
 }
 
@@ -88,88 +185,81 @@ pub fn functional(values: &[f64], min_size: usize, penalty: f64) -> Result<Vec<u
         let value = values[index];
         return Err(if value.is_nan() { Error::Missing { index } } else { Error::Infinite { index, value } });
     }
-    let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     // One level fits a constant signal; nothing is gained by a cut.
-    if penalty.is_infinite() || lowest == highest {
+    if penalty.is_infinite() || values.iter().all(|value| *value == values[0]) {
         return Ok(vec![points]);
     }
-    // Best levels are means of values, so lie strictly within; the margin keeps the outermost pieces from having no width.
-    let margin = (highest - lowest) * 1e-3;
-    let (lowest, highest) = (lowest - margin, highest + margin);
-    let mut reciprocals = vec![0.0];
-    reciprocals.extend((1..=points).map(|count| 1.0 / count as f64));
-
-    let mut best = vec![f64::INFINITY; points + 1];
     let mut last = vec![0; points + 1];
-    best[0] = 0.0;
-    let mut starts: Vec<Start> = Vec::new();
-    let mut pieces: Vec<Piece> = Vec::new();
-    let mut merged: Vec<Piece> = Vec::new();
-    let mut places: Vec<usize> = Vec::new();
-    for end in 1..=points {
-        let value = values[end - 1];
-        for start in &mut starts {
-            start.add(value, &reciprocals);
-        }
-        if end < min_size {
-            continue;
-        }
-        let at = end - min_size;
-        if best[at].is_finite() {
-            let mut new = Start {
-                at,
-                base: best[at] + penalty,
-                count: 0.0,
-                mean: 0.0,
-                squares: 0.0,
-                from: f64::NEG_INFINITY,
-                to: f64::INFINITY,
-            };
-            for &value in &values[at..end] {
-                new.add(value, &reciprocals);
-            }
-            for start in &mut starts {
-                start.compare(&new);
-            }
-            starts.push(new);
-            share(&mut pieces, &mut merged, &starts, lowest, highest);
-            keep_holders(&mut starts, &mut pieces, &mut places);
-        }
-        let mut least = f64::INFINITY;
-        for start in &starts {
-            if start.least() < least {
-                least = start.least();
-                last[end] = start.at;
-            }
-        }
-        best[end] = least;
-    }
+    search(Isa::detect(), values, min_size, penalty, &mut last);
     Ok(trace(&last, points))
 }
 
+kernel! {
+    /// Fills in the best start of the segment that ends at each place.
+    fn search[][](values: &[f64], min_size: usize, penalty: f64, last: &mut [usize]) {
+        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        // Best levels are means of values, so lie strictly within; the margin keeps the outermost pieces from having no width.
+        let margin = (highest - lowest) * 1e-3;
+        let (lowest, highest) = (lowest - margin, highest + margin);
+        let mut best = vec![f64::INFINITY; values.len() + 1];
+        best[0] = 0.0;
+        let mut starts = Starts::default();
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut merged: Vec<Piece> = Vec::new();
+        let mut places: Vec<usize> = Vec::new();
+        for (before, &value) in values.iter().enumerate() {
+            if best[before].is_finite() {
+                starts.push(before, best[before] + penalty);
+            }
+            starts.add(value);
+            let end = before + 1;
+            if end < min_size {
+                continue;
+            }
+            let newest = starts.active;
+            if newest < starts.total && starts.at[newest] == end - min_size {
+                starts.active += 1;
+                starts.compare();
+                share(&mut pieces, &mut merged, &starts, lowest, highest);
+                starts.keep_holders(&mut pieces, &mut places);
+            }
+            (best[end], last[end]) = starts.least();
+        }
+    }
+}
+
 /// Cuts every piece to where its holder is not above the newest start, and gives the rest to the newest.
-fn share(pieces: &mut Vec<Piece>, merged: &mut Vec<Piece>, starts: &[Start], lowest: f64, highest: f64) {
-    let newest = starts.len() - 1;
+#[inline(always)]
+fn share(pieces: &mut Vec<Piece>, merged: &mut Vec<Piece>, starts: &Starts, lowest: f64, highest: f64) {
+    let newest = starts.active - 1;
+    let (holder_from, holder_to) = (starts.from.as_flattened(), starts.to.as_flattened());
     merged.clear();
-    let mut give = |to: f64, start: usize| match merged.last_mut() {
-        Some(last) if last.start == start => last.to = to,
-        _ => merged.push(Piece { to, start }),
+    let mut owner = usize::MAX;
+    let mut give = |to: f64, start: usize| {
+        if start == owner
+            && let Some(last) = merged.last_mut()
+        {
+            last.to = to;
+        } else {
+            merged.push(Piece { to, start });
+            owner = start;
+        }
     };
     let mut left = lowest;
     for piece in pieces.iter() {
-        let holder = &starts[piece.start];
-        let from = holder.from.max(left);
-        let to = holder.to.min(piece.to);
-        if from < to {
+        let (from, to) = (holder_from[piece.start], holder_to[piece.start]);
+        let from = if from > left { from } else { left };
+        let to = if to < piece.to { to } else { piece.to };
+        // What is NaN says that the holder is above everywhere.
+        let is_held = from < to && !holder_from[piece.start].is_nan();
+        if is_held {
             if from > left {
                 give(from, newest);
             }
             give(to, piece.start);
-            if to < piece.to {
-                give(piece.to, newest);
-            }
-        } else {
+        }
+        if !is_held || to < piece.to {
             give(piece.to, newest);
         }
         left = piece.to;
@@ -180,23 +270,23 @@ fn share(pieces: &mut Vec<Piece>, merged: &mut Vec<Piece>, starts: &[Start], low
     std::mem::swap(pieces, merged);
 }
 
-/// Drops the starts that hold no piece, in place and in order.
-fn keep_holders(starts: &mut Vec<Start>, pieces: &mut [Piece], places: &mut Vec<usize>) {
-    const GONE: usize = usize::MAX;
-    places.clear();
-    places.resize(starts.len(), GONE);
-    for piece in pieces.iter() {
-        places[piece.start] = 0;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, random_signal};
+
+    #[test]
+    fn instruction_sets_cut_alike() {
+        for seed in 0..200 {
+            let mut random = Random::new(seed);
+            let signal = random_signal(&mut random, 300, 1);
+            let cuts = |isa| {
+                let mut last = vec![0; 301];
+                search(isa, signal.values(), 1 + seed as usize % 7, 5.0, &mut last);
+                last
+            };
+            let all: Vec<Vec<usize>> = Isa::available().into_iter().map(cuts).collect();
+            assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{seed}");
+        }
     }
-    for (next, place) in places.iter_mut().filter(|place| **place != GONE).enumerate() {
-        *place = next;
-    }
-    for piece in pieces.iter_mut() {
-        piece.start = places[piece.start];
-    }
-    let mut at = 0;
-    starts.retain(|_| {
-        at += 1;
-        places[at - 1] != GONE
-    });
 }
