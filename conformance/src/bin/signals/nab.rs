@@ -50,7 +50,11 @@ pub(crate) fn run(folder: Option<PathBuf>) -> Result<(), String> {
         .map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        return Err(format!("run.py ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)));
+        return Err(format!(
+            "run.py ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        ));
     }
     let finals: Vec<&str> = text.lines().filter(|line| line.starts_with("Final score for")).collect();
     for line in &finals {
@@ -97,7 +101,9 @@ fn read(path: &Path) -> Result<String, String> {
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
     let folder = path.parent().ok_or("a file has a folder")?;
-    fs::create_dir_all(folder).and_then(|()| fs::write(path, text)).map_err(|error| format!("{}: {error}", path.display()))
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, text))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The Python of the scorer's own environment; `BACKLOT_NAB_VENV` names one that is there.

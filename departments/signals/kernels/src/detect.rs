@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn rows_are_cut_as_they_are_alone() {
-        let rows: Vec<Vec<f64>> = (0..7).map(|k| (0..40).map(|t| f64::from(u8::from(t > 10 + k))).collect()).collect();
+        let rows: Vec<Vec<f64>> =
+            (0..7).map(|k| (0..40).map(|t| f64::from(u8::from(t > 10 + k))).collect()).collect();
         let mut rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
         rows.push(&[f64::INFINITY]);
         let usual = Detection::default();

@@ -72,7 +72,8 @@ fn cluster(random: &mut Random) -> (Vec<Vec<f64>>, Vec<Option<usize>>) {
         let (own, gain) = (0.3 * unit * random.normal(), 1.0 + 0.003 * random.normal());
         let fault = (random.even() < 0.03).then(|| Fault::random(random));
         let from = FAULTS.start + random.below(FAULTS.len());
-        let blip = (random.below(6) == 0).then(|| (random.below(POINTS - 12), 3 + random.below(9), 8.0 * random.normal()));
+        let blip = (random.below(6) == 0)
+            .then(|| (random.below(POINTS - 12), 3 + random.below(9), 8.0 * random.normal()));
         let mut noise = 0.0;
         let mut host: Vec<f64> = Vec::with_capacity(POINTS);
         for (t, load) in load.iter().enumerate() {

@@ -132,7 +132,11 @@ impl Scorer {
             return refuse("length", 0.0, "give lengths of at least 1 point");
         }
         if memory.points > MOST_MEMORY || memory.points < 2 * longest {
-            return refuse("points", memory.points as f64, "remember at least two of the longest length and at most 1,000,000");
+            return refuse(
+                "points",
+                memory.points as f64,
+                "remember at least two of the longest length and at most 1,000,000",
+            );
         }
         if !(memory.rise >= 1.0 && memory.rise.is_finite()) {
             return refuse("rise", memory.rise, "give a factor from 1");
@@ -230,13 +234,18 @@ mod tests {
                 let window = |end: usize| (end + 1 >= first + m).then(|| &values[end + 1 - m..=end]);
                 let least = (first..t + 1 - (m / 2).max(1).min(t + 1))
                     .filter_map(|s| {
-                        let sum: f64 = window(t)?.iter().zip(window(s)?).map(|(a, b)| (a - b) * (a - b)).sum();
+                        let sum: f64 =
+                            window(t)?.iter().zip(window(s)?).map(|(a, b)| (a - b) * (a - b)).sum();
                         (!sum.is_nan()).then_some(sum / m as f64)
                     })
                     .fold(f64::INFINITY, f64::min);
                 if least.is_finite() {
                     if least > 0.0 {
-                        novelty += if usual.0 > 0.0 { f64::min((least / (usual.0 / usual.1)).sqrt(), MOST) } else { MOST };
+                        novelty += if usual.0 > 0.0 {
+                            f64::min((least / (usual.0 / usual.1)).sqrt(), MOST)
+                        } else {
+                            MOST
+                        };
                     }
                     *usual = (usual.0 + least, usual.1 + 1.0);
                 }
@@ -244,7 +253,10 @@ mod tests {
             let observed = values[..=t].iter().filter(|value| !value.is_nan()).count();
             let novelty = if observed > memory.warm_up { novelty / memory.lengths.len() as f64 } else { 0.0 };
             let before = novelties[t.saturating_sub(memory.quiet)..].iter().copied().fold(0.0, f64::max);
-            scores.push(Some(Score { novelty, score: if novelty > before * memory.rise { novelty } else { 0.0 } }));
+            scores.push(Some(Score {
+                novelty,
+                score: if novelty > before * memory.rise { novelty } else { 0.0 },
+            }));
             novelties.push(novelty);
         }
         scores
@@ -273,8 +285,14 @@ mod tests {
                 let found = scorer.push(values[t]).unwrap();
                 match (found, expected) {
                     (Some(found), Some(expected)) => {
-                        assert!((found.novelty - expected.novelty).abs() <= 1e-9 * expected.novelty, "{seed}: {t}: {found:?} {expected:?}");
-                        assert!((found.score - expected.score).abs() <= 1e-9 * expected.novelty, "{seed}: {t}");
+                        assert!(
+                            (found.novelty - expected.novelty).abs() <= 1e-9 * expected.novelty,
+                            "{seed}: {t}: {found:?} {expected:?}"
+                        );
+                        assert!(
+                            (found.score - expected.score).abs() <= 1e-9 * expected.novelty,
+                            "{seed}: {t}"
+                        );
                     }
                     (found, expected) => assert_eq!(found, expected),
                 }

@@ -113,7 +113,9 @@ pub fn scores(rows: &[&[f64]], threads: NonZeroUsize) -> Result<Vec<f64>, Error>
             }
         }
         let last = own.map(|(rows, part)| run(rows, part));
-        results.extend(helpers.into_iter().map(|helper| helper.join().expect("invariant: kernels do not panic")));
+        results.extend(
+            helpers.into_iter().map(|helper| helper.join().expect("invariant: kernels do not panic")),
+        );
         results.extend(last);
     });
     results.into_iter().collect::<Result<(), Error>>()?;

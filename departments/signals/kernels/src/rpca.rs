@@ -100,7 +100,8 @@ pub fn decompose(table: &[f64], rows: usize, penalties: Penalties) -> Result<Par
         let rest: Vec<f64> = table.iter().zip(&sparse).map(|(value, sparse)| value - sparse).collect();
         let nuclear;
         (low_rank, nuclear, rank) = shrink(&rest, rows, penalties.low_rank * mu);
-        for (((noise, &value), &low_rank), &sparse) in noise.iter_mut().zip(table).zip(&low_rank).zip(&sparse) {
+        for (((noise, &value), &low_rank), &sparse) in noise.iter_mut().zip(table).zip(&low_rank).zip(&sparse)
+        {
             *noise = value - low_rank - sparse;
         }
         let noise_squares: f64 = noise.iter().map(|value| value * value).sum();
@@ -278,7 +279,8 @@ pub fn unit_root(values: &[f64]) -> Result<Option<f64>, Error> {
         design.extend((1..=lags).map(|lag| step(t - lag)));
         target.push(step(t));
     }
-    Ok(least_squares_solution(&design, regressors, &target).map(|(coefficients, errors)| coefficients[0] / errors[0]))
+    Ok(least_squares_solution(&design, regressors, &target)
+        .map(|(coefficients, errors)| coefficients[0] / errors[0]))
 }
 
 #[cfg(test)]
@@ -288,17 +290,69 @@ mod tests {
 
     /// The example of Surus's own test: 7 rows, 9 columns, penalties 1 and 1.4/3, and where in its answer S is not 0.
     const SURUS: [f64; 63] = [
-        2.05407309078346, 2.85886923211884, 2.89728554463089, 0.790480493540229, 0.548595335194215, 1.31367506547418,
-        1.74407133897301, 4.06071962679526, 2.75651081738515, 0.604658754735038, 0.182607837501951, -1.262201503678,
-        0.996560864201235, 2.74637817075616, 0.775004762296101, 0.906823901472144, 2.6839457174704, -0.0625841462071901,
-        -1.09641353766956, 0.00479165991036998, 0.449351175604642, 3.53152043857777, 1.05206417605014, 2.7864942275709,
-        -0.691007430091048, -1.02038488026721, -1.35124486835257, 0.0621976297222073, 2.82421545538541, 2.41312411015615,
-        1.27711183784622, 0.0988204592711682, 1.50691474460298, 0.272037685359444, 1.9889742629239, 3.33907184622517,
-        3.68134545243902, 0.751559686193563, 0.679120355399832, 0.428056866405207, 0.351341204822829, 1.33498418531095,
-        3.04169869243666, 1.22542459625713, 1.35457091793328, 0.567124649501233, -1.95560538335988, -1.09014280752067,
-        1.80062291606412, 0.588637569785287, 1.89212604693897, 1.38386740607786, 0.356716316822486, -2.07161693692556,
-        4.0, 1.44451323393473, 3.52551739267569, 3.16481926426412, 1.83839333727511, 0.827646664705546,
-        0.654351159135431, -0.00892931340717523, 0.678082675364184,
+        2.05407309078346,
+        2.85886923211884,
+        2.89728554463089,
+        0.790480493540229,
+        0.548595335194215,
+        1.31367506547418,
+        1.74407133897301,
+        4.06071962679526,
+        2.75651081738515,
+        0.604658754735038,
+        0.182607837501951,
+        -1.262201503678,
+        0.996560864201235,
+        2.74637817075616,
+        0.775004762296101,
+        0.906823901472144,
+        2.6839457174704,
+        -0.0625841462071901,
+        -1.09641353766956,
+        0.00479165991036998,
+        0.449351175604642,
+        3.53152043857777,
+        1.05206417605014,
+        2.7864942275709,
+        -0.691007430091048,
+        -1.02038488026721,
+        -1.35124486835257,
+        0.0621976297222073,
+        2.82421545538541,
+        2.41312411015615,
+        1.27711183784622,
+        0.0988204592711682,
+        1.50691474460298,
+        0.272037685359444,
+        1.9889742629239,
+        3.33907184622517,
+        3.68134545243902,
+        0.751559686193563,
+        0.679120355399832,
+        0.428056866405207,
+        0.351341204822829,
+        1.33498418531095,
+        3.04169869243666,
+        1.22542459625713,
+        1.35457091793328,
+        0.567124649501233,
+        -1.95560538335988,
+        -1.09014280752067,
+        1.80062291606412,
+        0.588637569785287,
+        1.89212604693897,
+        1.38386740607786,
+        0.356716316822486,
+        -2.07161693692556,
+        4.0,
+        1.44451323393473,
+        3.52551739267569,
+        3.16481926426412,
+        1.83839333727511,
+        0.827646664705546,
+        0.654351159135431,
+        -0.00892931340717523,
+        0.678082675364184,
     ];
     const SURUS_SPARSE: [(usize, f64); 3] =
         [(16, 0.318707767321735), (52, -0.173279535858878), (53, 2.09194305945145)];
@@ -350,8 +404,12 @@ mod tests {
                     level
                 })
                 .collect();
-            walks += usize::from(anomalies(&walk, 24, Differencing::Auto, Penalties::default()).unwrap().is_differenced);
-            noises += usize::from(anomalies(&noise, 24, Differencing::Auto, Penalties::default()).unwrap().is_differenced);
+            walks += usize::from(
+                anomalies(&walk, 24, Differencing::Auto, Penalties::default()).unwrap().is_differenced,
+            );
+            noises += usize::from(
+                anomalies(&noise, 24, Differencing::Auto, Penalties::default()).unwrap().is_differenced,
+            );
         }
         assert!(walks >= 88 && noises <= 8, "{walks} walks, {noises} noises");
     }
@@ -359,11 +417,20 @@ mod tests {
     #[test]
     fn odd_input_has_an_answer_or_an_error() {
         let usual = Penalties::default();
-        assert_eq!(anomalies(&[1.0; 25], 12, Differencing::Never, usual).unwrap_err(), Error::Shape { values: 25, columns: 12 });
-        assert_eq!(anomalies(&[1.0; 12], 12, Differencing::Never, usual).unwrap_err(), Error::TooShort { points: 12, needed: 24 });
+        assert_eq!(
+            anomalies(&[1.0; 25], 12, Differencing::Never, usual).unwrap_err(),
+            Error::Shape { values: 25, columns: 12 }
+        );
+        assert_eq!(
+            anomalies(&[1.0; 12], 12, Differencing::Never, usual).unwrap_err(),
+            Error::TooShort { points: 12, needed: 24 }
+        );
         let mut missing = vec![1.0; 24];
         missing[5] = f64::NAN;
-        assert_eq!(anomalies(&missing, 12, Differencing::Never, usual).unwrap_err(), Error::Missing { index: 5 });
+        assert_eq!(
+            anomalies(&missing, 12, Differencing::Never, usual).unwrap_err(),
+            Error::Missing { index: 5 }
+        );
         let constant = anomalies(&[7.5; 48], 12, Differencing::Auto, usual).unwrap();
         assert!(constant.anomalous.iter().all(|value| *value == 0.0));
         assert!(decompose(&[1.0; 4], 0, usual).is_err());

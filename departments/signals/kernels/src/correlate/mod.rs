@@ -9,6 +9,7 @@
 
 mod lags;
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
@@ -24,12 +25,19 @@ const LANES: usize = 8;
 const MEMORY: usize = 40;
 
 /// A signal of mean 0 and length 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Standard {
     values: Vec<f64>,
     observed: usize,
-    /// Made when it is first asked for.
+    /// Made when they are first asked for.
     autocorrelation: OnceLock<Vec<f64>>,
+    comb: OnceLock<Comb>,
+}
+
+impl PartialEq for Standard {
+    fn eq(&self, other: &Self) -> bool {
+        self.values == other.values && self.observed == other.observed
+    }
 }
 
 /// What is needed of a signal to standardise it.
@@ -116,7 +124,12 @@ impl Standard {
         let Some(length) = moments.length else { return Ok(None) };
         let scale = 1.0 / length;
         let values = values.iter().map(|&value| moments.apply(value, scale)).collect();
-        Ok(Some(Self { values, observed: moments.observed, autocorrelation: OnceLock::new() }))
+        Ok(Some(Self {
+            values,
+            observed: moments.observed,
+            autocorrelation: OnceLock::new(),
+            comb: OnceLock::new(),
+        }))
     }
 
     /// The values: mean 0, sum of squares 1, missing ones 0.
@@ -124,11 +137,19 @@ impl Standard {
         &self.values
     }
 
+    /// What correlation over these lags needs of it as the first signal. That of the lags asked for first is kept.
+    fn comb(&self, reach: usize) -> Cow<'_, Comb> {
+        let kept = self.comb.get_or_init(|| Comb::new(&self.values, reach));
+        if kept.is_for(reach) { Cow::Borrowed(kept) } else { Cow::Owned(Comb::new(&self.values, reach)) }
+    }
+
     /// The autocorrelation at lags from 0.
     fn autocorrelation(&self) -> &[f64] {
         self.autocorrelation.get_or_init(|| {
             let count = self.values.len();
-            (0..=MEMORY.min(count - 1)).map(|lag| dot(&self.values[..count - lag], &self.values[lag..])).collect()
+            (0..=MEMORY.min(count - 1))
+                .map(|lag| dot(&self.values[..count - lag], &self.values[lag..]))
+                .collect()
         })
     }
 }
@@ -142,9 +163,9 @@ pub fn lagged(first: &Standard, second: &Standard, reach: usize) -> Result<Vec<f
     if left != right {
         return Err(Error::Length { left, right });
     }
-    let comb = Comb::new(&first.values, reach);
-    let mut bench = Bench::<1>::new();
-    for (place, value) in bench.clear(&comb).iter_mut().zip(&second.values) {
+    let comb = first.comb(reach);
+    let mut bench = Bench::<1>::new(&comb);
+    for (place, value) in bench.places(&comb).iter_mut().zip(&second.values) {
         *place = [*value];
     }
     Ok(bench.sums(Isa::detect(), &comb).iter().map(|[sum]| *sum).collect())
@@ -192,22 +213,21 @@ pub fn lagged_table_on(
     if let Some(row) = rows.iter().find(|row| row.len() != points) {
         return Err(Error::Length { left: points, right: row.len() });
     }
-    let comb = Comb::new(&first.values, reach);
+    let comb = first.comb(reach);
     let lags = 2 * reach + 1;
     let mut table = vec![f64::NAN; rows.len() * lags];
     let blocks = rows.len().div_ceil(TABLE).max(1);
     // Each thread takes a stretch of whole blocks.
     let stretch = blocks.div_ceil(threads.get()) * TABLE;
     let run = |rows: &[&[f64]], table: &mut [f64]| -> Result<(), Error> {
-        let mut bench = Bench::<TABLE>::new();
+        let mut bench = Bench::<TABLE>::new(&comb);
         for (rows, table) in rows.chunks(TABLE).zip(table.chunks_mut(TABLE * lags)) {
-            let places = bench.clear(&comb);
+            let places = bench.places(&comb);
             let mut is_varied = [false; TABLE];
             for (lane, row) in rows.iter().enumerate() {
                 let moments = Moments::of(isa, row)?;
-                let Some(length) = moments.length else { continue };
-                is_varied[lane] = true;
-                let scale = 1.0 / length;
+                is_varied[lane] = moments.length.is_some();
+                let scale = moments.length.map_or(0.0, |length| 1.0 / length);
                 for (place, &value) in places.iter_mut().zip(*row) {
                     place[lane] = moments.apply(value, scale);
                 }
@@ -228,7 +248,9 @@ pub fn lagged_table_on(
         let run = &run;
         let helpers: Vec<_> = parts.map(|(rows, table)| scope.spawn(move || run(rows, table))).collect();
         results.extend(own.map(|(rows, table)| run(rows, table)));
-        results.extend(helpers.into_iter().map(|helper| helper.join().expect("invariant: kernels do not panic")));
+        results.extend(
+            helpers.into_iter().map(|helper| helper.join().expect("invariant: kernels do not panic")),
+        );
     });
     results.into_iter().collect::<Result<(), Error>>()?;
     Ok(table)

@@ -3,7 +3,9 @@
 //! The sum of squared errors is taken on a coarse grid, then on ever finer steps around the best point of it. It has no derivative worth the name at the borders, where good weights often are, and few
 //! dimensions, so this is as fast as it needs to be, and it ends at the same point on every machine.
 
-use super::{DoubleExponential, HoltWinters, State, Weights, follow, start_with_season, start_without_season};
+use super::{
+    DoubleExponential, HoltWinters, State, Weights, follow, start_with_season, start_without_season,
+};
 use crate::Error;
 
 /// The first grid of each weight.

@@ -135,7 +135,13 @@ fn follow(
 }
 
 /// Smooths from a start, of whose points some were needed to find it, and looks ahead.
-fn smooth(values: &[f64], weights: Weights, mut state: State, first: usize, horizon: Horizon) -> Result<Forecast, Error> {
+fn smooth(
+    values: &[f64],
+    weights: Weights,
+    mut state: State,
+    first: usize,
+    horizon: Horizon,
+) -> Result<Forecast, Error> {
     let Horizon { steps, confidence } = horizon;
     if !(confidence > 0.0 && confidence < 1.0) {
         let wanted = "give a chance between 0 and 1";
@@ -145,7 +151,8 @@ fn smooth(values: &[f64], weights: Weights, mut state: State, first: usize, hori
         return Err(Error::TooLong { what: "a forecast", points: steps, limit: MOST_STEPS });
     }
     let mut fitted = vec![f64::NAN; values.len()];
-    let (squares, count) = follow(weights, &mut state, values, first, |place, expected| fitted[place] = expected);
+    let (squares, count) =
+        follow(weights, &mut state, values, first, |place, expected| fitted[place] = expected);
     let sigma = (squares / count.max(1) as f64).sqrt();
     let quantile = normal_quantile(f64::midpoint(1.0, confidence));
     let period = state.season.len();
@@ -156,7 +163,11 @@ fn smooth(values: &[f64], weights: Weights, mut state: State, first: usize, hori
     for h in 1..=gap + steps {
         if h > 1 {
             let j = h - 1;
-            let seasonal = if is_seasonal && j.is_multiple_of(period) { weights.gamma * (1.0 - weights.alpha) } else { 0.0 };
+            let seasonal = if is_seasonal && j.is_multiple_of(period) {
+                weights.gamma * (1.0 - weights.alpha)
+            } else {
+                0.0
+            };
             let weight = weights.alpha * (1.0 + j as f64 * weights.beta) + seasonal;
             variance += weight * weight;
         }
@@ -208,7 +219,11 @@ fn start_without_season(values: &[f64]) -> Result<(State, usize), Error> {
 /// assert_eq!(forecast.mean, [43.0, 45.0]);
 /// # Ok::<(), backlot_signals_kernels::Error>(())
 /// ```
-pub fn double_exponential(values: &[f64], weights: DoubleExponential, horizon: Horizon) -> Result<Forecast, Error> {
+pub fn double_exponential(
+    values: &[f64],
+    weights: DoubleExponential,
+    horizon: Horizon,
+) -> Result<Forecast, Error> {
     let weights = Weights { alpha: weights.alpha, beta: weights.beta, gamma: 0.0 }.check()?;
     let (state, first) = start_without_season(values)?;
     smooth(values, weights, state, first, horizon)
@@ -218,7 +233,11 @@ pub fn double_exponential(values: &[f64], weights: DoubleExponential, horizon: H
 fn start_with_season(values: &[f64], season: usize) -> Result<State, Error> {
     refuse_infinite(values)?;
     if season < 2 {
-        return Err(Error::Parameter { name: "season", value: season as f64, wanted: "give at least 2 points" });
+        return Err(Error::Parameter {
+            name: "season",
+            value: season as f64,
+            wanted: "give at least 2 points",
+        });
     }
     let needed = 2 * season + 1;
     if values.len() < needed {
@@ -281,7 +300,9 @@ mod tests {
     fn smoothing_is_the_classic_recurrence() {
         let mut random = Random::new(1);
         let season = 6;
-        let values: Vec<f64> = (0..60).map(|t| t as f64 * 0.3 + [5.0, 1.0, -4.0, 0.0, 2.0, -4.0][t % 6] + random.normal()).collect();
+        let values: Vec<f64> = (0..60)
+            .map(|t| t as f64 * 0.3 + [5.0, 1.0, -4.0, 0.0, 2.0, -4.0][t % 6] + random.normal())
+            .collect();
         let weights = HoltWinters { season, alpha: 0.3, beta: 0.2, gamma: 0.4 };
         let found = holt_winters(&values, weights, Horizon { steps: 8, confidence: 0.8 }).unwrap();
         let state = start_with_season(&values, season).unwrap();
@@ -328,7 +349,8 @@ mod tests {
 
     #[test]
     fn gaps_teach_nothing_and_widen() {
-        let mut values: Vec<f64> = (0..40).map(|t| 2.0 * f64::from(t) + [1.0, -1.0][t as usize % 2]).collect();
+        let mut values: Vec<f64> =
+            (0..40).map(|t| 2.0 * f64::from(t) + [1.0, -1.0][t as usize % 2]).collect();
         let weights = DoubleExponential { alpha: 0.5, beta: 0.1 };
         let horizon = Horizon { steps: 3, confidence: 0.95 };
         values.truncate(30);
@@ -340,21 +362,32 @@ mod tests {
             assert!((gap.upper[k] - whole.upper[k + 1]).abs() < 1e-9);
         }
         values[10] = f64::NAN;
-        assert!(double_exponential(&values, weights, horizon).unwrap().mean.iter().all(|value| value.is_finite()));
+        assert!(
+            double_exponential(&values, weights, horizon).unwrap().mean.iter().all(|value| value.is_finite())
+        );
     }
 
     #[test]
     fn odd_input_has_an_answer_or_an_error() {
         let weights = DoubleExponential { alpha: 0.5, beta: 0.5 };
         let horizon = Horizon::default();
-        assert_eq!(double_exponential(&[1.0, f64::NAN, 2.0], weights, horizon).unwrap_err(), Error::TooShort { points: 2, needed: 3 });
+        assert_eq!(
+            double_exponential(&[1.0, f64::NAN, 2.0], weights, horizon).unwrap_err(),
+            Error::TooShort { points: 2, needed: 3 }
+        );
         assert!(double_exponential(&[1.0, f64::INFINITY, 2.0, 3.0], weights, horizon).is_err());
         assert!(double_exponential(&[1.0; 5], DoubleExponential { alpha: 1.5, beta: 0.0 }, horizon).is_err());
         assert!(double_exponential(&[1.0; 5], weights, Horizon { steps: 1, confidence: 1.0 }).is_err());
         let constant = double_exponential(&[4.0; 9], weights, horizon).unwrap();
-        assert_eq!((constant.mean[0], constant.lower[0], constant.upper[0], constant.sigma), (4.0, 4.0, 4.0, 0.0));
+        assert_eq!(
+            (constant.mean[0], constant.lower[0], constant.upper[0], constant.sigma),
+            (4.0, 4.0, 4.0, 0.0)
+        );
         let hw = HoltWinters { season: 3, alpha: 0.5, beta: 0.1, gamma: 0.1 };
-        assert_eq!(holt_winters(&[1.0; 6], hw, horizon).unwrap_err(), Error::TooShort { points: 6, needed: 7 });
+        assert_eq!(
+            holt_winters(&[1.0; 6], hw, horizon).unwrap_err(),
+            Error::TooShort { points: 6, needed: 7 }
+        );
         let unseen = [1.0, f64::NAN, 1.0, 1.0, f64::NAN, 1.0, 1.0, 1.0];
         assert_eq!(holt_winters(&unseen, hw, horizon).unwrap_err(), Error::Missing { index: 1 });
         assert!(holt_winters(&[1.0; 9], HoltWinters { season: 1, ..hw }, horizon).is_err());

@@ -144,7 +144,12 @@ fn block(isa: Isa, rows: (&Prepared, &mut Best), columns: (&Prepared, &mut Best)
 }
 
 /// Runs `work` for the numbers below `count`, dealt to the threads by turns, each with a state of its own.
-fn deal<S: Send>(count: usize, threads: NonZeroUsize, state: impl Fn() -> S, work: impl Fn(&mut S, usize) + Sync) -> Vec<S> {
+fn deal<S: Send>(
+    count: usize,
+    threads: NonZeroUsize,
+    state: impl Fn() -> S,
+    work: impl Fn(&mut S, usize) + Sync,
+) -> Vec<S> {
     let threads = threads.get().min(count.max(1));
     let mut states: Vec<S> = (0..threads).map(|_| state()).collect();
     let run = |state: &mut S, thread: usize| {
@@ -221,7 +226,8 @@ fn offer_constants(prepared: &Prepared, exclusion: usize, left: &mut Best, right
         // Of each kind: what lies outside the zone. To the left the smallest place is the first met; to the right it is the last.
         let (mut constant, mut shaped) = (None, None);
         for window in order {
-            let entering = if is_left { window.checked_sub(exclusion + 1) } else { Some(window + exclusion + 1) };
+            let entering =
+                if is_left { window.checked_sub(exclusion + 1) } else { Some(window + exclusion + 1) };
             let keep = |old: Option<usize>, new: usize| if is_left { old.or(Some(new)) } else { Some(new) };
             match entering.and_then(|at| Some((at, *prepared.kind.get(at)?))) {
                 Some((at, Kind::Constant)) => constant = keep(constant, at),
@@ -273,7 +279,12 @@ pub(super) fn conclude(prepared: &Prepared, exclusion: usize, left: &Best, right
 ///
 /// # Errors
 /// As [`self_join`], for either signal.
-pub fn ab_join(values: &[f64], others: &[f64], window: usize, threads: NonZeroUsize) -> Result<Profile, Error> {
+pub fn ab_join(
+    values: &[f64],
+    others: &[f64],
+    window: usize,
+    threads: NonZeroUsize,
+) -> Result<Profile, Error> {
     check(values, window)?;
     check(others, window)?;
     let isa = Isa::detect();

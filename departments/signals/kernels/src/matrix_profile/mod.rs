@@ -63,7 +63,11 @@ pub fn usual_exclusion(window: usize) -> usize {
 
 fn check(values: &[f64], window: usize) -> Result<(), Error> {
     if window < LEAST_WINDOW {
-        return Err(Error::Parameter { name: "window", value: window as f64, wanted: "give at least 3 points" });
+        return Err(Error::Parameter {
+            name: "window",
+            value: window as f64,
+            wanted: "give at least 3 points",
+        });
     }
     if let Some(index) = values.iter().position(|value| value.is_infinite()) {
         return Err(Error::Infinite { index, value: values[index] });

@@ -67,7 +67,6 @@ impl Prepared {
         self.kind.len()
     }
 
-
     /// Appends a point; gives the window that it completes.
     pub(super) fn push(&mut self, value: f64) -> Option<usize> {
         let shifted = if value.is_nan() { 0.0 } else { value - self.level };

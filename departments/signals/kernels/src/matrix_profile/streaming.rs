@@ -86,7 +86,9 @@ impl Streaming {
                 (Kind::Missing, _) | (_, Kind::Missing) => continue,
                 (Kind::Constant, Kind::Constant) => 1.0,
                 (Kind::Constant, _) | (_, Kind::Constant) => 0.5,
-                (Kind::Shaped, Kind::Shaped) => self.covariances[earlier] * prepared.v[at] * prepared.v[earlier],
+                (Kind::Shaped, Kind::Shaped) => {
+                    self.covariances[earlier] * prepared.v[at] * prepared.v[earlier]
+                }
             };
             self.left.offer(at, r, earlier);
             self.right.offer(earlier, r, at);

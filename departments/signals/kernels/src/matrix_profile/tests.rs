@@ -12,7 +12,8 @@ fn naive_distance(a: &[f64], b: &[f64]) -> f64 {
     let scaled = |values: &[f64]| -> Option<Vec<f64>> {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
-        let deviation = (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count).sqrt();
+        let deviation =
+            (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / count).sqrt();
         let is_constant = values.iter().all(|value| *value == values[0]);
         (!is_constant).then(|| values.iter().map(|value| (value - mean) / deviation).collect())
     };
@@ -77,7 +78,11 @@ fn profiles_are_those_of_the_naive_twin() {
             let (left, right) = (of(&mut (0..i)), of(&mut (i..windows)));
             let to = |other: Option<usize>| other.map_or(f64::INFINITY, |j| naive_distance(at(i), at(j)));
             let context = format!("{number}: window {i} of {window} points");
-            assert!(is_close(found.distances[i], left.min(right)), "{context}: {} {left} {right}", found.distances[i]);
+            assert!(
+                is_close(found.distances[i], left.min(right)),
+                "{context}: {} {left} {right}",
+                found.distances[i]
+            );
             assert!(is_close(to(found.nearest[i]), left.min(right)), "{context}");
             assert!(is_close(to(found.left[i]), left) && is_close(to(found.right[i]), right), "{context}");
         }
@@ -102,7 +107,8 @@ fn joins_of_two_signals_are_those_of_the_naive_twin() {
         let found = ab_join(&values, &others, window, two()).unwrap();
         for i in 0..=a - window {
             let own = &values[i..i + window];
-            let least = others.windows(window).map(|other| naive_distance(own, other)).fold(f64::INFINITY, f64::min);
+            let least =
+                others.windows(window).map(|other| naive_distance(own, other)).fold(f64::INFINITY, f64::min);
             assert!(is_close(found.distances[i], least), "{number}: {i}: {} {least}", found.distances[i]);
             if let Some(j) = found.nearest[i] {
                 assert!(is_close(naive_distance(own, &others[j..j + window]), least));
@@ -116,7 +122,8 @@ fn instruction_sets_and_threads_change_no_bit() {
     let mut random = Random::new(11);
     // More rows than between renewals, so that threads and renewals meet.
     let values = signal(&mut random, 5000);
-    let bits = |profile: &Profile| -> Vec<u64> { profile.distances.iter().map(|value| value.to_bits()).collect() };
+    let bits =
+        |profile: &Profile| -> Vec<u64> { profile.distances.iter().map(|value| value.to_bits()).collect() };
     let first = self_join_on(Isa::available()[0], &values, 50, 13, NonZeroUsize::MIN).unwrap();
     for isa in Isa::available() {
         for threads in [1, 2, 3] {

@@ -71,7 +71,9 @@ pub fn dbscan(hosts: &[&[f64]], search: Dbscan) -> Result<Outliers, Error> {
     let core: Vec<f64> = (0..count)
         .map(|host| {
             scratch.clear();
-            scratch.extend((0..count).filter(|&other| other != host).map(|other| distances.between(host, other)));
+            scratch.extend(
+                (0..count).filter(|&other| other != host).map(|other| distances.between(host, other)),
+            );
             *scratch.select_nth_unstable_by(neighbours - 1, f64::total_cmp).1
         })
         .collect();
@@ -163,12 +165,15 @@ mod tests {
     fn naive_noise(hosts: &[Vec<f64>], radius: f64, neighbours: usize) -> Vec<bool> {
         let distance = |a: &[f64], b: &[f64]| {
             let mut means: Vec<f64> = (0..4)
-                .map(|part| (5 * part..5 * part + 5).map(|t| (a[t] - b[t]) * (a[t] - b[t])).sum::<f64>() / 5.0)
+                .map(|part| {
+                    (5 * part..5 * part + 5).map(|t| (a[t] - b[t]) * (a[t] - b[t])).sum::<f64>() / 5.0
+                })
                 .collect();
             means.sort_by(f64::total_cmp);
             f64::midpoint(means[1], means[2]).sqrt()
         };
-        let near = |a: usize| (0..hosts.len()).filter(move |&b| a != b && distance(&hosts[a], &hosts[b]) <= radius);
+        let near =
+            |a: usize| (0..hosts.len()).filter(move |&b| a != b && distance(&hosts[a], &hosts[b]) <= radius);
         let is_core = |a: usize| near(a).count() >= neighbours;
         (0..hosts.len()).map(|a| !is_core(a) && !near(a).any(is_core)).collect()
     }

@@ -22,7 +22,8 @@ const MEAN_TO_SIGMA: f64 = 1.253_314_137_315_500_3;
 /// The mean distance from the median of the levels that are there.
 fn mean_deviation(levels: &[f64], median: f64) -> f64 {
     let there = levels.iter().filter(|level| !level.is_nan());
-    let (sum, count) = there.fold((0.0, 0.0), |(sum, count), level| (sum + (level - median).abs(), count + 1.0));
+    let (sum, count) =
+        there.fold((0.0, 0.0), |(sum, count), level| (sum + (level - median).abs(), count + 1.0));
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
@@ -60,7 +61,11 @@ pub fn mad(hosts: &[&[f64]], search: Mad) -> Result<Outliers, Error> {
         .collect();
     let spread = Spread::of(&levels, &mut scratch).map(|spread| Spread {
         // Where more than half of the levels are equal, the mean deviation tells what is usual (Iglewicz and Hoaglin's rule).
-        sigma: if spread.sigma > 0.0 { spread.sigma } else { MEAN_TO_SIGMA * mean_deviation(&levels, spread.median) },
+        sigma: if spread.sigma > 0.0 {
+            spread.sigma
+        } else {
+            MEAN_TO_SIGMA * mean_deviation(&levels, spread.median)
+        },
         ..spread
     });
     let scores: Vec<f64> =
@@ -89,7 +94,9 @@ mod tests {
     fn levels_off_are_found_and_no_more_than_expected() {
         let mut random = Random::new(1);
         let hosts: Vec<Vec<f64>> = (0..40)
-            .map(|host| (0..50).map(|_| random.normal() + if host < 3 { f64::from(host + 2) } else { 0.0 }).collect())
+            .map(|host| {
+                (0..50).map(|_| random.normal() + if host < 3 { f64::from(host + 2) } else { 0.0 }).collect()
+            })
             .collect();
         let rows: Vec<&[f64]> = hosts.iter().map(Vec::as_slice).collect();
         assert_eq!(mad(&rows, Mad { expected: 5, least: 3.5 }).unwrap().outliers(), [2, 1, 0]);

@@ -93,7 +93,10 @@ impl Fleet {
         let mut scratch = Vec::with_capacity(hosts.len());
         for place in 0..points {
             scratch.clear();
-            let there = hosts.iter().zip(&is_sparse).filter(|(host, is_sparse)| !**is_sparse && !host[place].is_nan());
+            let there = hosts
+                .iter()
+                .zip(&is_sparse)
+                .filter(|(host, is_sparse)| !**is_sparse && !host[place].is_nan());
             scratch.extend(there.map(|(host, _)| host[place]));
             let median = median_of(&mut scratch).unwrap_or(0.0);
             for host in &mut off {

@@ -127,7 +127,13 @@ mod tests {
         for window in 0..40 {
             let host_0 = if window % 4 == 0 { Label::Outlier } else { Label::Usual };
             let is_off = (5..20).contains(&window) && window % 4 != 0;
-            let host_1 = if window == 8 { Label::Sparse } else if is_off { Label::Outlier } else { Label::Usual };
+            let host_1 = if window == 8 {
+                Label::Sparse
+            } else if is_off {
+                Label::Outlier
+            } else {
+                Label::Usual
+            };
             turns.extend(steady.observe(&[host_0, host_1]).unwrap().into_iter().map(|turn| (window, turn)));
         }
         assert_eq!(turns, [(7, Turn::Entered(1)), (22, Turn::Left(1))]);
