@@ -16,7 +16,15 @@ use crate::workspace::Workspace;
 
 /// Everything that a test may look for.
 pub(crate) fn everything(workspace: &Workspace) -> Result<(), Failure> {
-    debian::install(&[debian::FFMPEG, debian::CHROMIUM, debian::FUSE, debian::POSTGRESQL, debian::PYTHON])?;
+    debian::install(&[
+        debian::FFMPEG,
+        debian::CHROMIUM,
+        debian::FUSE,
+        debian::POSTGRESQL,
+        debian::PROMETHEUS,
+        debian::PYTHON,
+        debian::VICTORIA_METRICS,
+    ])?;
     venv::install(&workspace.root, &workspace.venv, &[venv::DATA, venv::TOOLS])?;
     println!("setup: ready; Python in {}", workspace.venv.display());
     Ok(())
@@ -37,7 +45,14 @@ pub(crate) fn for_premiere(workspace: &Workspace, fetches_a_sample: bool) -> Res
 /// The peers of the benchmarks, in a Python environment of their own at `folder`: their pins must not decide which
 /// versions the tests run with.
 pub(crate) fn for_benches(workspace: &Workspace, folder: &Path) -> Result<(), Failure> {
-    debian::install(&[debian::POSTGRESQL, debian::PYTHON, debian::S3FS, debian::RCLONE])?;
+    debian::install(&[
+        debian::POSTGRESQL,
+        debian::PYTHON,
+        debian::S3FS,
+        debian::RCLONE,
+        debian::VICTORIA_METRICS,
+        debian::NODE_EXPORTER,
+    ])?;
     venv::install(&workspace.root, folder, &[venv::PEERS])
 }
 

@@ -36,6 +36,10 @@ pub(crate) const BENCHES: Suites = Suites {
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
         ("spectator", "lines that the telemetry agent takes in a second, and the time to count"),
+        (
+            "telemetry",
+            "the metrics store beside VictoriaMetrics: ingest, queries, bytes on disk, restart; --kills 50",
+        ),
         ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
     ],
 };
