@@ -35,6 +35,7 @@ pub(crate) const BENCHES: Suites = Suites {
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
+        ("signals", "change points, correlation, matrix profiles beside ruptures, NumPy and stumpy"),
         ("spectator", "lines that the telemetry agent takes in a second, and the time to count"),
         (
             "telemetry",
@@ -53,7 +54,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     programs: &[
         ("jupyter", "jupyter_server's own API tests against our Jupyter server"),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
-        ("signals", "change points against an exhaustive search, incidents, ruptures' own tests"),
+        ("signals", "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB"),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
         ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
     ],

@@ -1,13 +1,17 @@
-//! `cargo xtask conformance signals`: change points against an exhaustive search, explanations against incidents with known causes, and
-//! ruptures' own tests against our module of its name.
+//! `cargo xtask conformance signals`: change points against an exhaustive search, explanations against incidents with known causes, outlier hosts
+//! that were planted, ruptures' own tests against our module of its name, and the Numenta Anomaly Benchmark.
 //!
-//! Each part prints what it counted. The program fails when ours differs from the exhaustive search, when the root is too rarely found, when
-//! false alarms are more frequent than stated, or when a test of ruptures fails.
+//! Each part prints what it counted; the name of a part runs it alone. The program fails when ours differs from the exhaustive search, when the root is too rarely found, when
+//! false alarms are more frequent than stated, when too many hosts are wrong or missed, when a test of ruptures fails, or when NAB's score is too low.
 
+mod nab;
+
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use backlot_conformance::Environment;
 use backlot_signals_kernels::cost::Model;
+use backlot_signals_kernels::fleet::{self, Quality};
 use backlot_signals_kernels::incident::{Judgement, Kind, Plan, judge};
 use backlot_signals_kernels::segment::{Grid, functional, pelt};
 use backlot_signals_kernels::testing::{Case, Random, random_signal};
@@ -25,16 +29,39 @@ const ROOT_SHARE: f64 = 0.95;
 /// The rate of false discoveries that is asked for.
 const RATE: f64 = 0.05;
 
+/// Of the planted fleets: the published evaluation's precision and recall, which it reached on as many servers.
+const PRECISION: f64 = 0.93;
+const RECALL: f64 = 0.87;
+
+/// Fleets of 1,960 hosts. Their seeds are none that anything was tuned on.
+const FLEETS: u64 = 3;
+
+/// What is run, and with what.
+#[derive(clap::Parser)]
+struct Arguments {
+    /// One part alone.
+    #[arg(value_parser = ["exactness", "incidents", "outliers", "ruptures", "nab"])]
+    part: Option<String>,
+    /// A checkout of the Numenta Anomaly Benchmark.
+    #[arg(long, env = "NAB")]
+    nab: Option<PathBuf>,
+}
+
 /// One part: prints what it counts, and says why it fails.
-type Part = fn() -> Result<(), String>;
+type Part = Box<dyn FnOnce() -> Result<(), String>>;
 
 fn main() -> ExitCode {
-    let only = std::env::args().nth(1);
-    let parts: [(&str, Part); 3] =
-        [("exactness", exactness), ("incidents", incidents), ("ruptures", ruptures)];
+    let arguments = <Arguments as clap::Parser>::parse();
+    let parts: [(&str, Part); 5] = [
+        ("exactness", Box::new(exactness)),
+        ("incidents", Box::new(incidents)),
+        ("outliers", Box::new(outliers)),
+        ("ruptures", Box::new(ruptures)),
+        ("nab", Box::new(|| nab::run(arguments.nab))),
+    ];
     let mut failed = false;
     for (name, part) in parts {
-        if only.as_ref().is_some_and(|only| only != name) {
+        if arguments.part.as_ref().is_some_and(|only| only != name) {
             continue;
         }
         if let Err(why) = part() {
@@ -98,6 +125,23 @@ fn incidents() -> Result<(), String> {
     }
     if null.alarms as f64 > RATE * null.incidents as f64 {
         return Err(format!("{} of {} alerts for no reason have a report", null.alarms, null.incidents));
+    }
+    Ok(())
+}
+
+fn outliers() -> Result<(), String> {
+    let mut all = Quality::default();
+    for seed in FIRST_SEED..FIRST_SEED + FLEETS {
+        all.add(fleet::judge(seed).map_err(|error| error.to_string())?);
+    }
+    let Quality { hosts, planted, reported, right, late } = all;
+    println!(
+        "outliers: of {hosts} hosts {planted} were made to misbehave; {reported} were reported, {right} of them rightly: precision {:.1} %, recall {:.1} %; half of them within {late:.0} windows",
+        100.0 * all.precision(),
+        100.0 * all.recall()
+    );
+    if all.precision() < PRECISION || all.recall() < RECALL {
+        return Err("precision or recall is below the published 93 and 87 %".into());
     }
     Ok(())
 }
