@@ -43,7 +43,7 @@ fn refuse(error: &WorkError) -> ApiError {
     }
 }
 
-fn moment(at: Timestamp) -> jiff::Timestamp {
+pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX)
 }
 
@@ -70,6 +70,7 @@ async fn list(State(house): State<House>, frame: Frame) -> Result<Response, ApiE
             (table.render())
         }
     };
+    let frame = frame.actions(html! { a.button href="/notebooks/versions" { "Versions" } });
     Ok(console::page(&frame, "Notebooks", body).into_response())
 }
 

@@ -61,7 +61,8 @@ fn cell(index: usize, cell: &Cell) -> Markup {
     }
 }
 
-fn output(output: &Value) -> Markup {
+/// One output.
+pub(crate) fn output(output: &Value) -> Markup {
     let text = |key: &str| output.get(key).and_then(Value::as_str).unwrap_or_default();
     match text("output_type") {
         "stream" => widgets::code_block(&clipped(&markers::without_color(text("text")))),
