@@ -1,4 +1,4 @@
-//! papermill's own tests against our binary, and every notebook they have run by both and compared.
+//! papermill's and scrapbook's own tests against our binary, and every notebook of papermill's run by both and compared.
 //!
 //! `cargo xtask conformance notebooks [--quick]`. Needs papermill 2.7.0 and ipykernel in the Python environment, which also
 //! carries the tests. `BACKLOT_BIN` names a built binary; without it one is built in release.
@@ -10,18 +10,25 @@ use std::process::{Command, ExitCode};
 use backlot_conformance::Environment;
 use serde_json::Value;
 
-/// A file of papermill's tests, the parts of our shim that it needs, and what is left out, with the reason.
+/// A part of another's tests, the parts of our shim that it needs, and what is left out, with the reason.
 struct Suite {
-    file: &'static str,
+    /// The module of the tests.
+    module: &'static str,
+    /// The plugin that puts us in the other's place.
+    plugin: &'static str,
+    /// Parts of the plugin.
     shim: &'static str,
     /// pytest's `-k`.
     select: &'static str,
     left_out: &'static [(&'static str, &'static str)],
 }
 
-const SUITES: [Suite; 4] = [
+const PAPERMILL: &str = "backlot_shim";
+
+const SUITES: [Suite; 5] = [
     Suite {
-        file: "test_translators",
+        module: "papermill.tests.test_translators",
+        plugin: PAPERMILL,
         shim: "",
         select: "not find_translator and not unknown_types and not must_implement",
         left_out: &[
@@ -31,7 +38,8 @@ const SUITES: [Suite; 4] = [
         ],
     },
     Suite {
-        file: "test_parameterize",
+        module: "papermill.tests.test_parameterize",
+        plugin: PAPERMILL,
         shim: "parameterize",
         select: "not TestBuiltin and not returns_none and not node_returns_input and not custom_comment",
         left_out: &[
@@ -44,13 +52,15 @@ const SUITES: [Suite; 4] = [
         ],
     },
     Suite {
-        file: "test_cli",
+        module: "papermill.tests.test_cli",
+        plugin: PAPERMILL,
         shim: "",
         select: "test_pipe or test_stdout_file",
         left_out: &[("TestCLI and the rest", "they replace papermill's Python functions with mocks")],
     },
     Suite {
-        file: "test_execute",
+        module: "papermill.tests.test_execute",
+        plugin: PAPERMILL,
         shim: "engine",
         select: "not start_timeout and not TestBrokenNotebook2",
         left_out: &[
@@ -61,6 +71,24 @@ const SUITES: [Suite; 4] = [
             (
                 "TestBrokenNotebook2",
                 "fails with papermill's own engine as well: the kernel orders its outputs otherwise",
+            ),
+        ],
+    },
+    Suite {
+        module: "scrapbook.tests",
+        plugin: "scrapbook_shim",
+        shim: "",
+        select: "not tinypng and not test_input3 and not unsupported_arrow and not papermill_dataframe \
+                 and not test_cell_timing and not test_execution_counts and not test_papermill_metrics",
+        left_out: &[
+            (
+                "test_glue_display_*[tinypng] (2), test_pandas_encode_and_decode[3], test_unsupported_arrow_conversions[0], \
+                 test_papermill_dataframe (2)",
+                "fail on its own fixtures as well, with today's pandas, Arrow and IPython",
+            ),
+            (
+                "test_cell_timing, test_execution_counts, test_papermill_metrics (2)",
+                "ask for the very times and cells of a run in 2018",
             ),
         ],
     },
@@ -94,11 +122,11 @@ fn run() -> Result<bool, AnyError> {
     let binary = binary()?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
     let mut is_good = true;
-    println!("{:32} {:>6} {:>6} {:>8}", "papermill 2.7.0's own tests", "passed", "failed", "left out");
+    println!("{:32} {:>6} {:>6} {:>8}", "papermill's, scrapbook's own tests", "passed", "failed", "left out");
     for suite in &SUITES {
         let counts = pytest(&python, &scripts, &binary, suite)?;
         is_good &= counts.failed == 0 && counts.passed > 0;
-        println!("{:32} {:>6} {:>6} {:>8}", suite.file, counts.passed, counts.failed, counts.left_out);
+        println!("{:32} {:>6} {:>6} {:>8}", suite.module, counts.passed, counts.failed, counts.left_out);
         for (name, why) in suite.left_out {
             println!("    without {name}: {why}");
         }
@@ -124,13 +152,13 @@ fn pytest(python: &Path, scripts: &Path, binary: &Path, suite: &Suite) -> Result
             "pytest",
             "-q",
             "-p",
-            "backlot_shim",
+            suite.plugin,
             "-p",
             "no:cacheprovider",
             "--no-header",
             "--tb=line",
         ])
-        .args(["-k", suite.select, "--pyargs", &format!("papermill.tests.{}", suite.file)])
+        .args(["-k", suite.select, "--pyargs", suite.module])
         .env("PYTHONPATH", scripts)
         .env("PYTHONWARNINGS", "ignore")
         .env("BACKLOT", binary)

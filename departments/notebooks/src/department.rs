@@ -25,12 +25,13 @@ pub struct Notebooks {
     search: KernelSearch,
     pool: KernelPool,
     shop: Shop,
+    work: kind::Runs,
 }
 
 impl Notebooks {
     /// The department with these kernels.
     pub fn new(search: KernelSearch) -> Notebooks {
-        Notebooks { search, pool: KernelPool::new(), shop: Shop::default() }
+        Notebooks { search, pool: KernelPool::new(), shop: Shop::default(), work: kind::Runs::default() }
     }
 }
 
@@ -52,6 +53,8 @@ impl Department for Notebooks {
     }
 
     async fn start(&self, house: &House) -> Result<(), Error> {
+        // A department starts once; a second handle would be of the same house.
+        drop(self.work.set(house.work.clone()));
         self.shop.open(house)
     }
 
@@ -74,7 +77,7 @@ impl Department for Notebooks {
     }
 
     fn kinds(&self) -> Vec<Arc<dyn Kind>> {
-        kind::all(&self.search, &self.pool)
+        kind::all(&self.search, &self.pool, &self.work)
     }
 
     fn pages(&self, house: &House) -> Vec<Page> {

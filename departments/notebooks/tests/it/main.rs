@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod faults;
+mod hostile;
 mod kind;
+mod pool;
 mod run;
 
 use std::path::{Path, PathBuf};
