@@ -84,7 +84,8 @@ fn measure() -> Result<(), AnyError> {
             mine.push(bench.time(&bench.ours(ours), count)?);
             theirs.push(bench.time(&bench.papermill(papermill), count)?);
         }
-        let middle = |took: &[Took], part: fn(&Took) -> f64| median(&took.iter().map(part).collect::<Vec<_>>());
+        let middle =
+            |took: &[Took], part: fn(&Took) -> f64| median(&took.iter().map(part).collect::<Vec<_>>());
         let (wall, cpu): (fn(&Took) -> f64, fn(&Took) -> f64) = (|took| took.wall, |took| took.cpu);
         let goal = goal.map_or(String::new(), |goal| format!("  (target {goal})"));
         println!(
@@ -125,7 +126,8 @@ fn children_cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // After the name, which may hold anything, `cutime` and `cstime` are the fourteenth and fifteenth.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    fields.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
+    fields.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>()
+        / TICKS
 }
 
 fn load() -> String {
@@ -177,7 +179,8 @@ impl Bench {
 
     /// Runs a cell that displays so often; seconds, and the most memory that our process held, in MB.
     fn flood(&self, messages: usize) -> Result<(f64, f64), AnyError> {
-        let (input, output) = (self.folder.path().join("flood.ipynb"), self.folder.path().join("flooded.ipynb"));
+        let (input, output) =
+            (self.folder.path().join("flood.ipynb"), self.folder.path().join("flooded.ipynb"));
         let mut notebook = Bench::notebook(0);
         let source =
             format!("from IPython.display import display\nfor number in range({messages}): display(number)");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use backlot_conformance::Environment;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A part of another's tests, the parts of our shim that it needs, and what is left out, with the reason.
 struct Suite {
@@ -103,6 +103,13 @@ const EXPECTED: [(&str, &str); 2] = [
     ),
 ];
 
+/// A notebook of each language: its kernel, the language, a cell with a parameter, a cell that prints its double.
+const LANGUAGES: [(&str, &str, &str, &str); 3] = [
+    ("python3", "python", "n = 1", "print(n * 2)"),
+    ("ir", "R", "n = 1", "cat(n * 2)"),
+    ("bash", "bash", "n=1", "echo $((n * 2))"),
+];
+
 fn main() -> ExitCode {
     match run() {
         Ok(true) => ExitCode::SUCCESS,
@@ -135,6 +142,7 @@ fn run() -> Result<bool, AnyError> {
         }
     }
     is_good &= scraps(&python, &scripts, &binary)?;
+    is_good &= languages(&python, &binary)?;
     if is_quick { Ok(is_good) } else { Ok(compare(&python, &scripts, &binary)? && is_good) }
 }
 
@@ -193,6 +201,50 @@ fn scraps(python: &Path, scripts: &Path, binary: &Path) -> Result<bool, AnyError
     print!("\n{}", String::from_utf8_lossy(&ended.stdout));
     eprint!("{}", String::from_utf8_lossy(&ended.stderr));
     Ok(ended.status.success())
+}
+
+/// A parameter goes in and its double comes out, in each language whose kernel is installed.
+fn languages(python: &Path, binary: &Path) -> Result<bool, AnyError> {
+    println!("\nnotebooks in other languages, with a parameter");
+    let folder = std::env::temp_dir().join(format!("backlot-conformance-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let mut is_good = true;
+    for (kernel, language, parameter, code) in LANGUAGES {
+        let cell = |source: &str, tags: &[&str]| {
+            json!({
+                "cell_type": "code", "metadata": { "tags": tags }, "source": source, "outputs": [], "execution_count": null,
+            })
+        };
+        let notebook = json!({
+            "cells": [cell(parameter, &["parameters"]), cell(code, &[])],
+            "metadata": { "kernelspec": { "name": kernel, "language": language, "display_name": language } },
+            "nbformat": 4, "nbformat_minor": 4,
+        });
+        let (input, output) = (folder.join("in.ipynb"), folder.join("out.ipynb"));
+        std::fs::write(&input, notebook.to_string())?;
+        let _ = std::fs::remove_file(&output);
+        let ended = Command::new(binary)
+            .args(["notebook", "run", "-p", "n", "21", "--log-level", "ERROR"])
+            .args([&input, &output])
+            .env("PATH", path(python))
+            .env("VIRTUAL_ENV", python.ancestors().nth(2).unwrap_or(python))
+            .output()?;
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let verdict = if told.contains("there is no kernel") {
+            "its kernel is not installed".to_owned()
+        } else {
+            let written = std::fs::read(&output).unwrap_or_default();
+            let written: Value = serde_json::from_slice(&written).unwrap_or_default();
+            let text = written["cells"][2]["outputs"][0]["text"].as_array().cloned().unwrap_or_default();
+            let text: String = text.iter().filter_map(Value::as_str).collect();
+            let is_right = ended.status.success() && text.trim() == "42";
+            is_good &= is_right;
+            if is_right { "right".to_owned() } else { format!("WRONG: {text:?} {told}") }
+        };
+        println!("{language:32} {verdict}");
+    }
+    std::fs::remove_dir_all(&folder)?;
+    Ok(is_good)
 }
 
 fn compare(python: &Path, scripts: &Path, binary: &Path) -> Result<bool, AnyError> {

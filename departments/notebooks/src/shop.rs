@@ -1,10 +1,12 @@
 //! The bookstore of this house: opened at the department's start, handed to its door, its pages and its commands.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use backlot_bookstore::{Base, Bookstore, Problem, Settings};
 use backlot_department::{CommandError, Door, Error, House};
 use backlot_web::ApiError;
+use serde_json::{Map, Value};
 use tokio::task::AbortHandle;
 
 use crate::department::{ACCESS, NAME};
@@ -28,9 +30,13 @@ pub(crate) struct Shop {
 impl Shop {
     /// Opens the bookstore with the settings of the house and of the environment.
     pub(crate) fn open(&self, house: &House) -> Result<(), Error> {
-        let settings: Settings = house.config.section(SECTION)?;
+        let mut settings: Settings = house.config.section(SECTION)?;
+        settings.root = Some(match settings.root {
+            Some(root) => root,
+            None => files(house)?,
+        });
         let settings = settings.with_env(&|name| std::env::var(name).ok());
-        let folder = house.directory(NAME);
+        let folder = house.directory(SECTION);
         let opened = Bookstore::open(&house.ledger, &house.store, &folder, settings);
         // A department starts once; a second bookstore would never be seen.
         drop(self.opened.set(opened.map_err(|error| Error::start(NAME, error))?));
@@ -74,6 +80,13 @@ impl Shop {
         };
         self.get().map(door).into_iter().collect()
     }
+}
+
+/// The folder of people's notebooks where `[bookstore]` names none: the one that the Jupyter server serves.
+fn files(house: &House) -> Result<PathBuf, Error> {
+    let own: Map<String, Value> = house.config.section(NAME)?;
+    let given = own.get("jupyter").and_then(|jupyter| jupyter.get("root")).and_then(Value::as_str);
+    Ok(given.map_or_else(|| house.directory(NAME), PathBuf::from))
 }
 
 /// A problem of the bookstore as a page tells it.

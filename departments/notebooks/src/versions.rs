@@ -182,7 +182,7 @@ async fn at(State(shop): State<Shop>, frame: Frame, Query(at): Query<At>) -> Res
         (widgets::stats([
             widgets::stat("Saved by", &version.author, &version.note),
             widgets::stat("Size", &format::bytes(version.size), "as a file"),
-            widgets::stat("Digest", &version.digest.to_hex()[..12], "of its bytes"),
+            widgets::stat("Digest", &version.digest.to_hex()[..10], "of its bytes"),
         ]))
         p.note { "Saved " (format::time(moment(version.saved), now)) }
         @match parsed(&version, &bytes) {

@@ -121,11 +121,32 @@ impl Workspace {
         Err(Problem::new(409, format!("there are {NAMES} files named like {path}; remove some")))
     }
 
-    /// Replaces a file, or makes it.
+    /// Makes the folders of a path that are not there.
+    fn make_folder(&self, path: &str) -> Result<(), Problem> {
+        let clean = key::clean(path)?;
+        let parents = clean.rsplit_once('/').map_or("", |(parents, _)| parents);
+        let mut folder = self.root.clone();
+        for part in parents.split('/').filter(|part| !part.is_empty()) {
+            folder.push(part);
+            match std::fs::create_dir(&folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Problem::from_io(&error, path)),
+            }
+            // A link that is there may lead outside; nothing is made beyond it.
+            if !folder.canonicalize().is_ok_and(|real| real.starts_with(&self.root)) {
+                return Err(Problem::new(404, format!("{path} is outside root contents directory")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a file, or makes it, with the folders that lead to it.
     ///
     /// # Errors
     /// As [`Workspace::save_new`].
     pub fn replace(&self, path: &str, content: &[u8]) -> Result<(), Problem> {
+        self.make_folder(path)?;
         let (folder, name) = self.place(path)?;
         let target = folder.join(name);
         if target.is_dir() || target.is_symlink() {
@@ -293,6 +314,9 @@ mod tests {
             assert_eq!(workspace.save_new(path, b"x").unwrap_err().status, 400, "{path:?}");
         }
         assert_eq!(workspace.replace("link.ipynb", b"x").unwrap_err().status, 400);
+        assert_eq!(workspace.replace("up/new/x.ipynb", b"x").unwrap_err().status, 404);
+        workspace.replace("new/deep/x.ipynb", b"x").unwrap();
+        assert_eq!(workspace.read("new/deep/x.ipynb").unwrap().unwrap(), b"x");
         assert_eq!(workspace.read("link.ipynb").unwrap(), None);
         assert_eq!(std::fs::read(folder.path().join("secret")).unwrap(), b"s");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);

@@ -7,6 +7,7 @@ mod hostile;
 mod kind;
 mod pool;
 mod run;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
