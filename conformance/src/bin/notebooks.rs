@@ -78,7 +78,9 @@ const SUITES: [Suite; 5] = [
         module: "scrapbook.tests",
         plugin: "scrapbook_shim",
         shim: "",
-        select: "not tinypng and not test_input3 and not unsupported_arrow and not papermill_dataframe \
+        select: "not (tinypng and metadata1) \
+                 and not (test_pandas_encode_and_decode and test_input3) \
+                 and not (test_unsupported_arrow_conversions and test_input0) and not test_papermill_dataframe \
                  and not test_cell_timing and not test_execution_counts and not test_papermill_metrics",
         left_out: &[
             (
