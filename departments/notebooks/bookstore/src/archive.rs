@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[Migration {
               PRIMARY KEY (path, version)
           );
           CREATE INDEX bookstore_versions_digest ON bookstore_versions (digest);
+          CREATE INDEX bookstore_versions_spooled ON bookstore_versions (digest) WHERE spooled = 1;
           CREATE TABLE bookstore_uploads (
               path TEXT NOT NULL,
               version BIGINT NOT NULL,

@@ -50,6 +50,14 @@ impl Buckets {
     }
 
     fn open(&self, bucket: &str, operation: &str) -> Result<AmazonS3, Refused> {
+        // The name becomes a part of the URL.
+        let is_name = (3..=63).contains(&bucket.len())
+            && bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+            && !bucket.starts_with('.');
+        if !is_name {
+            let message = spoken("InvalidBucketName", operation, "The specified bucket is not valid.");
+            return Err(Refused { status: 400, message });
+        }
         // An error only says that the process has a provider already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let settings = &self.settings;

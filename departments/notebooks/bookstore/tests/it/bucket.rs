@@ -70,12 +70,17 @@ async fn saves_and_what_is_published_lie_in_the_bucket() {
     let (status, model) = shop.send("POST", "/api/bookstore/clone", clone.to_string()).await;
     assert_eq!((status, &model["versionID"]), (200, &json!(versions[0])), "{model}");
     assert_eq!(model["content"]["cells"][0]["source"], "p1");
-    for (bucket, key, code) in [(BUCKET, "no.ipynb", "NoSuchKey"), ("nowhere", "a.ipynb", "NoSuchBucket")] {
+    for (bucket, key, expected, code) in [
+        (BUCKET, "no.ipynb", 404, "NoSuchKey"),
+        ("nowhere", "a.ipynb", 404, "NoSuchBucket"),
+        ("a/../b", "a.ipynb", 400, "InvalidBucketName"),
+        ("b?versions", "a.ipynb", 400, "InvalidBucketName"),
+    ] {
         let body = json!({ "s3_bucket": bucket, "s3_key": key }).to_string();
         let (status, answer) = shop.send("POST", "/api/bookstore/clone", body).await;
         let told = answer["message"].as_str().unwrap().to_owned();
         let begin = format!("An error occurred ({code}) when calling the GetObject operation: ");
-        assert!(status == 404 && told.starts_with(&begin), "{status} {told}");
+        assert!(status == expected && told.starts_with(&begin), "{status} {told}");
     }
 }
 
