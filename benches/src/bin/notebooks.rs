@@ -29,6 +29,12 @@ struct Arguments {
     runs: usize,
 }
 
+/// No option: papermill writes the notebook twice for each cell, we as cells come and go.
+const DEFAULTS: &[&str] = &[];
+
+/// Saves at the end only.
+const NO_SAVES: &[&str] = &["--no-request-save-on-cell-execute"];
+
 /// What is to be reached.
 mod target {
     pub(super) const DEFAULT: f64 = 15.0;
@@ -58,9 +64,8 @@ fn measure() -> Result<(), AnyError> {
         "{:44} {:>10} {:>9} {:>10} {:>9} {:>9}",
         "what, median of the runs", "papermill", "its CPU", "backlot", "its CPU", "faster"
     );
-    const NO_SAVES: &[&str] = &["--no-request-save-on-cell-execute"];
     for (name, count, papermill, ours, runs, goal) in [
-        ("one cell, from nothing".to_owned(), 1, &[][..], &[][..], runs, None),
+        ("one cell, from nothing".to_owned(), 1, DEFAULTS, DEFAULTS, runs, None),
         (
             format!("{cells} cells `pass`, neither saves before the end"),
             cells,
@@ -73,11 +78,18 @@ fn measure() -> Result<(), AnyError> {
             format!("{cells} cells `pass`, only we save as it runs"),
             cells,
             NO_SAVES,
-            &[],
+            DEFAULTS,
             runs,
             Some(target::NO_SAVES),
         ),
-        (format!("{cells} cells `pass`, both save as it runs"), cells, &[], &[], 1, Some(target::DEFAULT)),
+        (
+            format!("{cells} cells `pass`, both save as it runs"),
+            cells,
+            DEFAULTS,
+            DEFAULTS,
+            1,
+            Some(target::DEFAULT),
+        ),
     ] {
         let (mut theirs, mut mine) = (Vec::new(), Vec::new());
         for _ in 0..runs {
@@ -119,10 +131,11 @@ struct Took {
     cpu: f64,
 }
 
+/// How Linux counts the time of processes, whatever its own clock: in hundredths.
+const TICKS: f64 = 100.0;
+
 /// Seconds of processor time of the children that have ended, and of theirs.
 fn children_cpu() -> f64 {
-    /// Linux counts this time in hundredths, whatever its own clock.
-    const TICKS: f64 = 100.0;
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // After the name, which may hold anything, `cutime` and `cstime` are the fourteenth and fifteenth.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);

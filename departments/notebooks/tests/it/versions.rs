@@ -67,10 +67,10 @@ async fn versions_are_kept_compared_restored_published_and_cloned() {
     assert_eq!(cloned, "a b.ipynb\n");
     for (words, told) in [
         (&["restore", "t/a b.ipynb"][..], "names no version"),
-        (&["restore", "t/a b.ipynb@9"], "has no version 9"),
-        (&["versions", "no.ipynb"], "no version of `no.ipynb` is kept"),
-        (&["clone", "s3://backlot/published/no.ipynb"], "NoSuchKey"),
-        (&["diff", &file], "is compared with nothing"),
+        (&["restore", "t/a b.ipynb@9"][..], "has no version 9"),
+        (&["versions", "no.ipynb"][..], "no version of `no.ipynb` is kept"),
+        (&["clone", "s3://backlot/published/no.ipynb"][..], "NoSuchKey"),
+        (&["diff", &file][..], "is compared with nothing"),
     ] {
         let error = command(home.path(), words).await.unwrap_err();
         assert!(error.message.contains(told) && !error.mend.is_empty(), "{words:?}: {error}");
