@@ -2,7 +2,10 @@
 //!
 //! Whatever a notebook holds is hostile until shown otherwise. Texts are escaped. Markdown is shown by its block structure, with no
 //! markup of its own passed through. Pictures become `data:` images, in which nothing runs. HTML goes into a frame without any
-//! permission (`sandbox=""`): no script, no form, no access to the page around it, and the page's own policy holds inside.
+//! permission (`sandbox=""`): no script, no form, no access to the page around it, and the page's own policy holds inside. Only a plain
+//! table is read and written anew, so that it looks like the console's own.
+
+mod table;
 
 use backlot_notebooks_model::json::Value;
 use backlot_notebooks_model::record::{self, Status as CellStatus};
@@ -48,20 +51,27 @@ fn cell(index: usize, cell: &Cell) -> Markup {
         CellKind::Code => {
             let count = cell.execution_count().map_or_else(String::new, |count| count.to_string());
             let failed = record::status(cell) == Some(CellStatus::Failed);
+            let has_code = !is_hidden && !cell.source().trim().is_empty();
+            let outputs: Vec<Markup> =
+                cell.outputs().iter().map(output).filter(|shown| !shown.0.is_empty()).collect();
+            if !has_code && outputs.is_empty() {
+                return html! {};
+            }
             html! {
                 section id={ "cell-" (index + 1) } {
-                    @if !is_hidden && !cell.source().trim().is_empty() {
+                    @if has_code {
                         p.note { "In [" (count) "]" @if failed { " failed" } }
                         (widgets::code_block(&clipped(cell.source())))
                     }
-                    @for one in cell.outputs() { (output(one)) }
+                    @for one in &outputs { (one) }
                 }
             }
         }
     }
 }
 
-fn output(output: &Value) -> Markup {
+/// One output.
+pub(crate) fn output(output: &Value) -> Markup {
     let text = |key: &str| output.get(key).and_then(Value::as_str).unwrap_or_default();
     match text("output_type") {
         "stream" => widgets::code_block(&clipped(&markers::without_color(text("text")))),
@@ -95,6 +105,9 @@ fn bundle(output: &Value) -> Markup {
         return image("image/svg+xml", &encoded, None);
     }
     if let Some(html_text) = data("text/html").filter(|text| text.len() <= MAX_TEXT) {
+        if let Some(table) = table::render(html_text) {
+            return table;
+        }
         return html! { iframe.notebook-output sandbox="" srcdoc=(html_text) title="HTML output" width="100%" height=(height(html_text)) frameborder="0" loading="lazy" {} };
     }
     if let Some(text) = data("text/markdown") {
@@ -113,7 +126,7 @@ fn height(html_text: &str) -> usize {
 }
 
 fn image(media_type: &str, encoded: &str, alt: Option<&str>) -> Markup {
-    html! { figure { img src={ "data:" (media_type) ";base64," (encoded) } alt=(alt.unwrap_or("Output of the cell")); } }
+    html! { figure.media { img src={ "data:" (media_type) ";base64," (encoded) } alt=(alt.unwrap_or("Output of the cell")); } }
 }
 
 fn clipped(text: &str) -> String {
