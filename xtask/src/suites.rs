@@ -32,9 +32,11 @@ pub(crate) const BENCHES: Suites = Suites {
         Ok(folder)
     },
     programs: &[
+        ("archer", "what a task of Archer costs beyond its function, here and on workers"),
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
+        ("shots", "cuts found and missed beside PySceneDetect and ffmpeg's scdet, and the time"),
         ("spectator", "lines that the telemetry agent takes in a second, and the time to count"),
         ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
     ],
