@@ -16,7 +16,14 @@ use crate::workspace::Workspace;
 
 /// Everything that a test may look for.
 pub(crate) fn everything(workspace: &Workspace) -> Result<(), Failure> {
-    debian::install(&[debian::FFMPEG, debian::CHROMIUM, debian::FUSE, debian::POSTGRESQL, debian::PYTHON])?;
+    debian::install(&[
+        debian::FFMPEG,
+        debian::CHROMIUM,
+        debian::FUSE,
+        debian::BUBBLEWRAP,
+        debian::POSTGRESQL,
+        debian::PYTHON,
+    ])?;
     venv::install(&workspace.root, &workspace.venv, &[venv::DATA, venv::TOOLS])?;
     println!("setup: ready; Python in {}", workspace.venv.display());
     Ok(())
@@ -34,11 +41,11 @@ pub(crate) fn for_premiere(workspace: &Workspace, fetches_a_sample: bool) -> Res
     Ok(())
 }
 
-/// The peers of the benchmarks, in a Python environment of their own at `folder`: their pins must not decide which
+/// The peers of the benchmarks and the clips, in a Python environment of their own at `folder`: their pins must not decide which
 /// versions the tests run with.
 pub(crate) fn for_benches(workspace: &Workspace, folder: &Path) -> Result<(), Failure> {
     debian::install(&[debian::POSTGRESQL, debian::PYTHON, debian::S3FS, debian::RCLONE])?;
-    venv::install(&workspace.root, folder, &[venv::PEERS])
+    venv::install(&workspace.root, folder, &[venv::PEERS, venv::DATA])
 }
 
 /// Hands the Python environment at `venv`, if it is there, to a child program: as `BACKLOT_VENV`, and as the `python3`

@@ -265,12 +265,10 @@ fn premiere(
     let (out, clip) = (work.join(out), clip.to_string_lossy());
     let (out, height, rungs) = (out.to_string_lossy(), arguments.max_height.to_string(), RUNGS.to_string());
     let codecs = arguments.codecs.join(",");
-    let arguments = [
-        ["premiere", &clip].as_slice(),
-        &["--out", &out, "--max-height", &height, "--codecs", &codecs, "--rungs", &rungs],
-        &["--quality", &arguments.quality, "--exit", "--bind", "127.0.0.1:0", "--quiet"],
-    ];
-    backlot(binary, work, &arguments.concat())
+    let mut line = vec!["premiere", &clip, "--out", &out, "--max-height", &height, "--codecs", &codecs];
+    line.extend(["--rungs", &rungs, "--quality", &arguments.quality]);
+    line.extend(["--exit", "--bind", "127.0.0.1:0", "--quiet"]);
+    backlot(binary, work, &line)
 }
 
 /// How many encodes each premiere made itself, oldest first.
