@@ -36,6 +36,7 @@ pub(crate) const BENCHES: Suites = Suites {
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
         ("spectator", "lines that the telemetry agent takes in a second, and the time to count"),
+        ("vmaf", "VMAF, presets and ladders beside libvmaf: time of the processor, and the same numbers"),
         ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
     ],
 };
