@@ -38,6 +38,7 @@ pub(crate) const BENCHES: Suites = Suites {
         ("notebooks", "notebooks beside papermill, with and without its saving"),
         ("shots", "cuts found and missed beside PySceneDetect and ffmpeg's scdet, and the time"),
         ("spectator", "lines that the telemetry agent takes in a second, and the time to count"),
+        ("vmaf", "VMAF, presets and ladders beside libvmaf: time of the processor, and the same numbers"),
         ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
     ],
 };

@@ -15,12 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use backlot_frames::{Alignment, Format, Frame, FrameMetric, Print, Psnr, Rate, Reader, Shot, Ssim, align};
-use backlot_vmaf::{Model, Scorer, Settings};
+use backlot_vmaf::{Ladder, Model, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Error,
     ffmpeg::Ffmpeg,
+    measure::model_columns,
     plan::Size,
     probe::{Probe, ProbeOptions, Scan, probe},
     source::{Decoder, Layout, Source, frame_reader, on_a_thread},
@@ -213,9 +214,11 @@ pub async fn compare(
     }
     let (running, pipes): (Vec<_>, Vec<_>) =
         decoders.into_iter().map(|decoder| (decoder.running, decoder.pipe)).unzip();
-    let (starts, models) =
-        (pairings.iter().map(|pairing| pairing.first_frame).collect(), options.models.clone());
-    let scored = on_a_thread(move || score(pipes, starts, &models, progress)).await;
+    let shown: Vec<(u64, u64)> =
+        pairings.iter().map(|pairing| (pairing.first_frame, pairing.shown.frames())).collect();
+    let paths: Vec<PathBuf> = renditions.iter().map(|rendition| rendition.path.clone()).collect();
+    let models = options.models.clone();
+    let scored = on_a_thread(move || score(pipes, &shown, &paths, &models, progress)).await;
     let scored = match scored {
         Ok(scored) => scored,
         // A decoder's own word comes first; one that only met a closed pipe has nothing to say.
@@ -234,11 +237,11 @@ pub async fn compare(
     }
     let second = reference.probe.rate.per_second().round().max(1.0) as u64;
     let found = renditions.iter().zip(pairings).zip(scored);
-    let renditions = found.map(|((rendition, pairing), (compared, scores))| Rendition {
+    let renditions = found.map(|((rendition, pairing), scores)| Rendition {
         clip: rendition.clip(),
         offset: pairing.offset,
         first_frame: pairing.first_frame,
-        compared,
+        compared: pairing.shown.frames(),
         notes: pairing.notes,
         worst: scores.first().map_or_else(Vec::new, |score| worst(score, pairing.first_frame, second)),
         scores,
@@ -348,53 +351,84 @@ async fn prints(ffmpeg: &Ffmpeg, source: Source<'_>) -> Result<Vec<Print>, Error
     prints
 }
 
-/// The metrics of one rendition, at work.
-struct Metrics {
-    simple: Vec<Box<dyn FrameMetric>>,
-    vmaf: Option<Scorer>,
-    compared: u64,
-    is_over: bool,
+/// Renditions that meet the same frames of the reference, with the metrics at work: what VMAF needs to know of the reference
+/// is computed once for all of them.
+struct Group {
+    /// Places among all renditions.
+    members: Vec<usize>,
+    first_frame: u64,
+    frames: u64,
+    vmaf: Option<Ladder>,
+    /// PSNR and SSIM, by member.
+    simple: Vec<Vec<Box<dyn FrameMetric>>>,
 }
 
-impl Metrics {
-    fn new(format: Format, models: &[Model], threads: NonZeroUsize) -> Result<Self, Error> {
-        let settings = Settings { threads, ..Settings::default() };
-        let vmaf = if models.is_empty() { None } else { Some(Scorer::new(models, &[], format, settings)?) };
-        let simple: Vec<Box<dyn FrameMetric>> =
-            vec![Box::new(Psnr::new(format)), Box::new(Ssim::new(format)?)];
-        Ok(Self { simple, vmaf, compared: 0, is_over: false })
+impl Group {
+    fn push(&mut self, reference: &Arc<Frame>, all: &[Arc<Frame>]) -> Result<(), Error> {
+        let own: Vec<Arc<Frame>> = self.members.iter().map(|&place| Arc::clone(&all[place])).collect();
+        for (metrics, distorted) in self.simple.iter_mut().zip(&own) {
+            for metric in metrics {
+                metric.push(reference, distorted)?;
+            }
+        }
+        match &mut self.vmaf {
+            Some(vmaf) => Ok(vmaf.push(Arc::clone(reference), own)?),
+            None => Ok(()),
+        }
     }
 
-    fn push(&mut self, reference: &Arc<Frame>, distorted: &Arc<Frame>) -> Result<(), Error> {
-        if let Some(vmaf) = &mut self.vmaf {
-            vmaf.push(Arc::clone(reference), Arc::clone(distorted))?;
-        }
-        for metric in &mut self.simple {
-            metric.push(reference, distorted)?;
-        }
-        self.compared += 1;
-        Ok(())
-    }
-
-    fn finish(mut self, models: &[Model]) -> Result<(u64, Vec<Score>), Error> {
-        let mut scores = Vec::new();
+    /// The scores of each member, by its place.
+    fn finish(mut self, models: &[Model]) -> Result<Vec<(usize, Vec<Score>)>, Error> {
+        let mut scores: Vec<Vec<Score>> = vec![Vec::new(); self.members.len()];
         if let Some(vmaf) = self.vmaf {
-            let report = vmaf.finish()?;
-            for name in models.iter().map(Model::name) {
-                if let Some(column) = report.column(name) {
-                    scores.push(Score::of(name, column.frames.iter().copied().flatten().collect()));
+            for (scores, report) in scores.iter_mut().zip(vmaf.finish()?) {
+                scores.extend(
+                    model_columns(&report, models).map(|column| Score::of(&column.name, column.frames)),
+                );
+            }
+        }
+        for (scores, metrics) in scores.iter_mut().zip(&mut self.simple) {
+            for metric in metrics {
+                for column in metric.finish()?.columns {
+                    // A lossless frame has no end of PSNR, which JSON cannot say.
+                    let frames = column.frames.into_iter().map(|score| score.min(LOSSLESS_DB)).collect();
+                    scores.push(Score::of(&column.name, frames));
                 }
             }
         }
-        for metric in &mut self.simple {
-            for column in metric.finish()?.columns {
-                // A lossless frame has no end of PSNR, which JSON cannot say.
-                let frames = column.frames.into_iter().map(|score| score.min(LOSSLESS_DB)).collect();
-                scores.push(Score::of(&column.name, frames));
-            }
-        }
-        Ok((self.compared, scores))
+        Ok(self.members.into_iter().zip(scores).collect())
     }
+}
+
+/// The groups of renditions, each of which is `(first_frame, frames)`.
+fn groups(shown: &[(u64, u64)], format: Format, models: &[Model]) -> Result<Vec<Group>, Error> {
+    let mut groups: Vec<Group> = Vec::new();
+    for (place, &(first_frame, frames)) in shown.iter().enumerate() {
+        let metrics: Vec<Box<dyn FrameMetric>> =
+            vec![Box::new(Psnr::new(format)), Box::new(Ssim::new(format)?)];
+        match groups.iter_mut().find(|group| (group.first_frame, group.frames) == (first_frame, frames)) {
+            Some(group) => {
+                group.members.push(place);
+                group.simple.push(metrics);
+            }
+            None => groups.push(Group {
+                members: vec![place],
+                first_frame,
+                frames,
+                vmaf: None,
+                simple: vec![metrics],
+            }),
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = NonZeroUsize::new(cores / groups.len().max(1)).unwrap_or(NonZeroUsize::MIN);
+    for group in &mut groups {
+        if let Some(members) = NonZeroUsize::new(group.members.len()).filter(|_| !models.is_empty()) {
+            let settings = Settings { threads, ..Settings::default() };
+            group.vmaf = Some(Ladder::new(models, &[], format, settings, members)?);
+        }
+    }
+    Ok(groups)
 }
 
 /// The PSNR of a lossless frame.
@@ -417,36 +451,35 @@ impl Score {
     }
 }
 
-/// Reads all pipes in step, the reference first. `starts` says which frame of the reference each rendition begins at. Gives the
-/// frames compared and the scores of each rendition.
+/// Reads all pipes in step, the reference first. `shown` says which frame of the reference each rendition begins at, and how
+/// many it shows. Gives the scores of each rendition.
 fn score(
     pipes: Vec<File>,
-    starts: Vec<u64>,
+    shown: &[(u64, u64)],
+    paths: &[PathBuf],
     models: &[Model],
     mut progress: impl FnMut(u64),
-) -> Result<Vec<(u64, Vec<Score>)>, Error> {
+) -> Result<Vec<Vec<Score>>, Error> {
     let mut readers = pipes.into_iter().map(frame_reader).collect::<Result<Vec<_>, _>>()?;
     let (reference_reader, readers) =
         readers.split_first_mut().expect("invariant: the reference is always read");
     let format = reference_reader.header().format;
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = NonZeroUsize::new(cores / readers.len().max(1)).unwrap_or(NonZeroUsize::MIN);
-    let mut metrics =
-        readers.iter().map(|_| Metrics::new(format, models, threads)).collect::<Result<Vec<_>, _>>()?;
+    let mut groups = groups(shown, format, models)?;
     let mut reference = Arc::new(Frame::black(format));
     let mut frames: Vec<Arc<Frame>> = readers.iter().map(|_| Arc::new(Frame::black(format))).collect();
     let mut index = 0;
     while read_into(reference_reader, &mut reference)? {
-        for (place, reader) in readers.iter_mut().enumerate() {
-            let own = &mut metrics[place];
-            if index < starts[place] || own.is_over {
+        for group in &mut groups {
+            if !(group.first_frame..group.first_frame + group.frames).contains(&index) {
                 continue;
             }
-            if read_into(reader, &mut frames[place])? {
-                own.push(&reference, &frames[place])?;
-            } else {
-                own.is_over = true;
+            for &place in &group.members {
+                if !read_into(&mut readers[place], &mut frames[place])? {
+                    let (what, expected) = (paths[place].display().to_string(), group.frames);
+                    return Err(Error::FrameCount { what, expected, got: index - group.first_frame });
+                }
             }
+            group.push(&reference, &frames)?;
         }
         index += 1;
         progress(index);
@@ -455,7 +488,13 @@ fn score(
     for reader in readers {
         while reader.read_frame()?.is_some() {}
     }
-    metrics.into_iter().map(|metrics| metrics.finish(models)).collect()
+    let mut scores = vec![Vec::new(); shown.len()];
+    for group in groups {
+        for (place, own) in group.finish(models)? {
+            scores[place] = own;
+        }
+    }
+    Ok(scores)
 }
 
 /// The next frame; a frame that VMAF still holds is left to it.
