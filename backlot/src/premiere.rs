@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use backlot_department::{CommandContext, CommandError, House, OutputFormat};
+use backlot_media::plan::{LadderRules, Target};
 use backlot_media::{Report, report};
 use backlot_work::{BlobRef, RunFilter, RunSpec, RunState, RunStatus, StepState, SubmitOptions};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -48,11 +49,12 @@ pub(crate) fn command() -> Command {
         .arg(Arg::new("sample").long("sample").value_parser(value_parser!(Sample)).default_value("bikes").conflicts_with("clip").help("Which sample, when there is no CLIP"))
         .arg(Arg::new("name").long("name").help("What the title is called; the file's name unless given"))
         .arg(Arg::new("fps").long("fps").value_name("RATE").help("Make the frame rate constant: 25, 30000/1001"))
-        .arg(Arg::new("codecs").long("codecs").value_delimiter(',').value_parser(["x264", "svt_av1"]).default_value("x264,svt_av1").help("Codecs to try"))
+        .arg(Arg::new("codecs").long("codecs").value_delimiter(',').value_parser(["x264", "x265", "svt_av1"]).default_value("x264,svt_av1").help("Codecs to try"))
         .arg(Arg::new("effort").long("effort").value_parser(["fast", "medium", "slow"]).default_value("fast").help("How hard the encoders try"))
         .arg(Arg::new("max-height").long("max-height").value_name("LINES").value_parser(value_parser!(u32).range(64..=4320)).default_value("1080").help("Do not try larger pictures"))
-        .arg(Arg::new("quality").long("quality").value_name("METRIC").value_parser(["auto", "vmaf", "psnr"]).default_value("auto").help("What quality is measured with; auto is VMAF where a model of it is found, else PSNR"))
+        .arg(Arg::new("quality").long("quality").value_name("METRIC").value_parser(["auto", "vmaf", "vmaf_v0", "psnr"]).default_value("auto").help("What quality is measured with: vmaf is v1, vmaf_v0 is v0.6.1; auto is the first of them whose model is found, else PSNR"))
         .arg(Arg::new("rungs").long("rungs").value_name("N").value_parser(value_parser!(u32).range(1..=64)).default_value("6").help("The most rungs for each codec"))
+        .arg(Arg::new("target").long("target").value_name("TARGET").value_parser(value_parser!(Target)).action(ArgAction::Append).help("A rung with the least bits for a quality or the best quality for a rate: vmaf=93, psnr=40, rate=1500k; may be repeated, and is instead of a whole ladder"))
         .arg(Arg::new("out").long("out").value_name("DIR").value_parser(value_parser!(PathBuf)).help("Write the package, report.json and the report's notebook there; DIR must not exist"))
         .arg(Arg::new("no-cache").long("no-cache").action(ArgAction::SetTrue).help("Encode everything anew"))
         .arg(Arg::new("detach").short('d').long("detach").action(ArgAction::SetTrue).help("Submit and leave the work to a running server"))
@@ -118,6 +120,8 @@ async fn params(
         .map_err(|error| CommandError::failed(error.to_string(), "see `backlot doctor`"))?;
     let clip = BlobRef { digest: blob.digest, size: blob.size, media_type: "video/mp4".to_owned() };
     let codecs: Vec<&String> = matches.get_many("codecs").into_iter().flatten().collect();
+    let targets = matches.get_many("target").into_iter().flatten().copied().collect();
+    let ladder = LadderRules { targets, ..LadderRules::default() };
     let given = json!({
         "clip": clip,
         "name": name,
@@ -127,6 +131,7 @@ async fn params(
         "max_height": matches.get_one::<u32>("max-height"),
         "rungs": matches.get_one::<u32>("rungs"),
         "quality": matches.get_one::<String>("quality"),
+        "ladder": ladder,
     });
     match given {
         Value::Object(given) => spec()
@@ -285,7 +290,7 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
                         "{} {:+.1} % bits against the fixed ladder at equal {}",
                         saving.codec.encoder(),
                         mean * 100.0,
-                        title.metric.name()
+                        title.model.as_deref().unwrap_or_else(|| title.metric.name())
                     ),
                 );
             }
@@ -296,7 +301,10 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
             let encoder = per_shot.codec.encoder();
             line(
                 "per shot",
-                format!("{encoder} {:+.1} % bits (BD-rate) against one CRF for all shots", bd_rate * 100.0),
+                format!(
+                    "{encoder} {:+.1} % bits (BD-rate) against the best of one CRF for all shots",
+                    bd_rate * 100.0
+                ),
             );
         }
     }

@@ -20,6 +20,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<(), Failure> {
         debian::FFMPEG,
         debian::CHROMIUM,
         debian::FUSE,
+        debian::BUBBLEWRAP,
         debian::POSTGRESQL,
         debian::PROMETHEUS,
         debian::PYTHON,
@@ -56,7 +57,7 @@ pub(crate) fn kernel_for_premiere(workspace: &Workspace) {
     }
 }
 
-/// The peers of the benchmarks, in a Python environment of their own at `folder`: their pins must not decide which
+/// The peers of the benchmarks and the clips, in a Python environment of their own at `folder`: their pins must not decide which
 /// versions the tests run with.
 pub(crate) fn for_benches(workspace: &Workspace, folder: &Path) -> Result<(), Failure> {
     debian::install(&[
@@ -67,7 +68,7 @@ pub(crate) fn for_benches(workspace: &Workspace, folder: &Path) -> Result<(), Fa
         debian::VICTORIA_METRICS,
         debian::NODE_EXPORTER,
     ])?;
-    venv::install(&workspace.root, folder, &[venv::PEERS])
+    venv::install(&workspace.root, folder, &[venv::PEERS, venv::DATA])
 }
 
 /// Hands the Python environment at `venv`, if it is there, to a child program: as `BACKLOT_VENV`, and as the `python3`

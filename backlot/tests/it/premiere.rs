@@ -34,14 +34,14 @@ fn binary(home: &Path) -> Command {
     command
 }
 
-fn venv() -> Option<PathBuf> {
+pub(crate) fn venv() -> Option<PathBuf> {
     let given = std::env::var_os("BACKLOT_VENV").map(PathBuf::from);
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv");
     [given, Some(own)].into_iter().flatten().find(|dir| dir.join("bin/python").exists())
 }
 
 /// The real clip, from the Python package that carries it.
-fn clip() -> Option<PathBuf> {
+pub(crate) fn clip() -> Option<PathBuf> {
     let versions = venv().map(|venv| std::fs::read_dir(venv.join("lib")));
     let versions = versions.into_iter().flatten().flatten().flatten();
     let found = versions
@@ -70,7 +70,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Every file of a package by its path, the reports left out: they name the run and its times.
-fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut open = vec![directory.to_owned()];
     let mut files = BTreeMap::new();
     while let Some(at) = open.pop() {

@@ -27,6 +27,9 @@ pub(crate) const CHROMIUM: Package = Package {
 pub(crate) const POSTGRESQL: Package = Package { name: "postgresql", is_there: has_postgresql };
 /// Mounts without root: `fusermount3`.
 pub(crate) const FUSE: Package = Package { name: "fuse3", is_there: || on_path("fusermount3").is_some() };
+/// Gives Archer's functions a root file system of their own.
+pub(crate) const BUBBLEWRAP: Package =
+    Package { name: "bubblewrap", is_there: || on_path("bwrap").is_some() };
 /// Mounts that ours is measured against.
 pub(crate) const S3FS: Package = Package { name: "s3fs", is_there: || on_path("s3fs").is_some() };
 /// As [`S3FS`].

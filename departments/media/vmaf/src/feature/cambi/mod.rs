@@ -8,6 +8,9 @@
 //!
 //! The histograms of a row's windows lie value by value, so that one pixel that comes or goes changes a run of neighbours.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use backlot_frames::{Format, Frame, Pixels};
 
 use super::spec::Values;
@@ -193,10 +196,14 @@ fn darkest_visible(threshold: f64, eotf: Eotf) -> i32 {
 pub(crate) struct Cambi {
     image: Grid<u16>,
     mask: Grid<u16>,
+    /// What a picture is halved into.
+    spare: Grid<u16>,
     lines: [Vec<u16>; 3],
     histograms: Vec<u16>,
     contrasts: Vec<f32>,
-    flat: Vec<u32>,
+    /// Flatness of the rows of a square, and its sum down the columns.
+    flat: [Vec<u8>; MASK_SIDE],
+    flat_columns: Vec<u8>,
 }
 
 impl Cambi {
@@ -224,16 +231,19 @@ impl Cambi {
         window: usize,
     ) -> f64 {
         self.take(frame, size, options.encoded_depth);
-        self.find_flat();
+        self.find_flat(isa);
         let mut score = 0.0;
         for (scale, weight) in SCALE_WEIGHTS.into_iter().enumerate() {
             if scale > 0 || options.halve_first {
-                halve(&mut self.image);
-                halve(&mut self.mask);
+                for grid in [&mut self.image, &mut self.mask] {
+                    halve(isa, grid, &mut self.spare);
+                    std::mem::swap(grid, &mut self.spare);
+                }
             }
-            self.filter_mode();
+            self.filter_mode(isa);
             self.contrast(isa, options, window);
-            score += mean_of_largest(&mut self.contrasts, options.top) * weight;
+            let pixels = self.image.width * self.image.height;
+            score += mean_of_largest(isa, &self.contrasts[..pixels], options.top) * weight;
         }
         score / (window * window) as f64
     }
@@ -262,6 +272,12 @@ impl Cambi {
             match frame.pixels() {
                 Pixels::Eight(planes) => {
                     let row = planes[0].row(from);
+                    if own_width == width {
+                        for (out, &sample) in line.iter_mut().zip(row) {
+                            *out = u16::from(sample) << 2;
+                        }
+                        continue;
+                    }
                     for (out, &x) in line.iter_mut().zip(&columns) {
                         *out = u16::from(row[x]) << 2;
                     }
@@ -271,6 +287,13 @@ impl Cambi {
                     let up = 10_u32.saturating_sub(depth);
                     let down = depth.saturating_sub(10);
                     let round = (1_u32 << down) >> 1;
+                    if own_width == width {
+                        for (out, &sample) in line.iter_mut().zip(row) {
+                            *out =
+                                ((((u32::from(sample) << up) + round) >> down) as u16).min(PEAK as u16 + 1);
+                        }
+                        continue;
+                    }
                     for (out, &x) in line.iter_mut().zip(&columns) {
                         *out = ((((u32::from(row[x]) << up) + round) >> down) as u16).min(PEAK as u16 + 1);
                     }
@@ -283,60 +306,52 @@ impl Cambi {
     }
 
     /// Masks pixels whose surrounding square is flat enough for the picture's size.
-    fn find_flat(&mut self) {
-        const PAD: usize = MASK_SIDE / 2;
+    fn find_flat(&mut self, isa: Isa) {
+        const REACH: usize = MASK_SIDE / 2;
         let (width, height) = (self.image.width, self.image.height);
         self.mask.resize(width, height);
         let blocks = ((width >> 6) * (height >> 6)) as u64;
         let log = if blocks == 0 { 0 } else { ceil_log2(blocks) as i32 };
         let least = ((MASK_SIDE * MASK_SIDE) as i32 + 3 * (log - 11) - 1) >> 1;
-        let least = u32::from(least as u16);
-        // Sums over the rectangle up to each row and column, one row and column of zeros first.
-        let stride = width + 1;
-        self.flat.clear();
-        self.flat.resize(stride * (height + 1), 0);
-        for y in 0..height {
-            let here = self.image.row(y);
-            let below = self.image.row((y + 1).min(height - 1));
-            let mut sum = 0;
-            for x in 0..width {
-                let is_flat =
-                    (x == width - 1 || here[x] == here[x + 1]) && (y == height - 1 || here[x] == below[x]);
-                sum += u32::from(is_flat);
-                self.flat[(y + 1) * stride + x + 1] = self.flat[y * stride + x + 1] + sum;
-            }
+        let least = u32::from(least as u16).min(u32::from(u8::MAX)) as u8;
+        // Rows have zeros on both sides, where the square reaches out of the picture.
+        for row in self.flat.iter_mut().chain([&mut self.flat_columns]) {
+            row.clear();
+            row.resize(width + 2 * REACH, 0);
         }
-        for y in 0..height {
-            let (top, bottom) = (y.saturating_sub(PAD) * stride, (y + PAD + 1).min(height) * stride);
-            for (x, mask) in self.mask.row_mut(y).iter_mut().enumerate() {
-                let (left, right) = (x.saturating_sub(PAD), (x + PAD + 1).min(width));
-                let count = self.flat[bottom + right] + self.flat[top + left]
-                    - self.flat[bottom + left]
-                    - self.flat[top + right];
-                *mask = u16::from(count > least);
+        for y in 0..height + REACH {
+            let row = &mut self.flat[y % MASK_SIDE];
+            change_columns(isa, &mut self.flat_columns, row, u8::MAX);
+            if y < height {
+                let below = self.image.row((y + 1).min(height - 1));
+                flat_row(isa, self.image.row(y), below, &mut row[REACH..REACH + width]);
+            } else {
+                row.fill(0);
+            }
+            change_columns(isa, &mut self.flat_columns, row, 1);
+            if let Some(above) = y.checked_sub(REACH) {
+                mask_row(isa, &self.flat_columns, least, self.mask.row_mut(above));
             }
         }
     }
 
     /// Replaces samples by the mode of three, across and then down; first and last row and column stay.
-    fn filter_mode(&mut self) {
+    fn filter_mode(&mut self, isa: Isa) {
         let (width, height) = (self.image.width, self.image.height);
         for line in &mut self.lines {
             line.resize(width, 0);
         }
         for y in 0..height {
             let row = self.image.row(y);
-            let line = &mut self.lines[y % 3];
+            let line = &mut self.lines[y % 3][..width];
             line[0] = row[0];
             line[width - 1] = row[width - 1];
-            for x in 1..width.saturating_sub(1) {
-                line[x] = mode(row[x - 1], row[x], row[x + 1]);
+            if width > 2 {
+                modes(isa, row, &row[1..], &row[2..], &mut line[1..width - 1]);
             }
             if y > 1 {
                 let [a, b, c] = &self.lines;
-                for (x, out) in self.image.row_mut(y - 1).iter_mut().enumerate() {
-                    *out = mode(a[x], b[x], c[x]);
-                }
+                modes(isa, a, b, c, self.image.row_mut(y - 1));
             }
         }
     }
@@ -347,14 +362,16 @@ impl Cambi {
         let reach = window / 2;
         let steps = options.visible.len();
         let last = usize::try_from(options.visible.iter().copied().max().unwrap_or(0)).unwrap_or(0);
-        // Values that some pixel is compared with.
-        let band = 0..(last + steps + 1).min(PEAK as usize + 2 + steps);
+        // Values that some pixel is compared with, and below the first as many empty rows as there are steps.
+        let band = steps + (last + steps + 1).min(PEAK as usize + 2 + steps);
         self.histograms.clear();
-        self.histograms.resize(band.len() * width, 0);
-        self.contrasts.clear();
-        self.contrasts.resize(width * height, 0.0);
+        self.histograms.resize(band * width + GATHER_BEHIND, 0);
+        if self.contrasts.len() < width * height {
+            self.contrasts.resize(width * height, 0.0);
+        }
+        let lowest = steps;
         for y in 0..reach.min(height) {
-            change(isa, &mut self.histograms, self.image.row(y), self.mask.row(y), reach, 1);
+            change(isa, &mut self.histograms, self.image.row(y), self.mask.row(y), lowest, reach, 1);
         }
         for y in 0..height {
             let entering = (y + reach < height).then(|| y + reach);
@@ -362,7 +379,7 @@ impl Cambi {
             match (entering, leaving) {
                 (Some(entering), Some(leaving)) => {
                     let rows = [entering, leaving].map(|row| (self.image.row(row), self.mask.row(row)));
-                    slide(isa, &mut self.histograms, rows, reach);
+                    slide(isa, &mut self.histograms, rows, lowest, reach);
                 }
                 (Some(entering), None) => {
                     change(
@@ -370,6 +387,7 @@ impl Cambi {
                         &mut self.histograms,
                         self.image.row(entering),
                         self.mask.row(entering),
+                        lowest,
                         reach,
                         1,
                     );
@@ -380,20 +398,44 @@ impl Cambi {
                         &mut self.histograms,
                         self.image.row(leaving),
                         self.mask.row(leaving),
+                        lowest,
                         reach,
                         u16::MAX,
                     );
                 }
                 (None, None) => {}
             }
-            let (row, mask) = (self.image.row(y), self.mask.row(y));
             let contrasts = &mut self.contrasts[y * width..][..width];
-            for x in 0..width {
-                if mask[x] != 0 {
-                    contrasts[x] = pixel_contrast(&self.histograms, width, x, row[x], options);
-                }
-            }
+            row_contrast(isa, &self.histograms, self.image.row(y), self.mask.row(y), options, contrasts);
         }
+    }
+}
+
+/// Numbers that a gather of 32 bits may touch behind the last of 16.
+const GATHER_BEHIND: usize = 32;
+
+/// The contrasts of a row.
+fn row_contrast(
+    isa: Isa,
+    histograms: &[u16],
+    row: &[u16],
+    mask: &[u16],
+    options: &CambiOptions,
+    contrasts: &mut [f32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if isa.level() == crate::isa::Level::Avx512 {
+        let weights = &CONTRAST_WEIGHTS[..options.visible.len()];
+        #[allow(unsafe_code, reason = "the processor was asked")]
+        // SAFETY: an `Isa` of this level exists only where the processor was found to have these features.
+        return unsafe {
+            avx512::row_contrast(histograms, row, mask, &options.visible, weights, options.dark, contrasts)
+        };
+    }
+    let _ = isa;
+    let width = row.len();
+    for x in 0..width {
+        contrasts[x] = if mask[x] == 0 { 0.0 } else { pixel_contrast(histograms, width, x, row[x], options) };
     }
 }
 
@@ -401,8 +443,8 @@ impl Cambi {
 fn pixel_contrast(histograms: &[u16], width: usize, x: usize, value: u16, options: &CambiOptions) -> f32 {
     let steps = options.visible.len();
     let count = |value: i32| -> u32 {
-        let place = usize::try_from(value).ok().map(|value| value * width + x);
-        place.and_then(|place| histograms.get(place)).copied().unwrap_or(0).into()
+        let place = (value + steps as i32) as usize * width + x;
+        histograms.get(place).copied().unwrap_or(0).into()
     };
     let value = i32::from(value);
     let own = count(value);
@@ -421,14 +463,63 @@ fn pixel_contrast(histograms: &[u16], width: usize, x: usize, value: u16, option
 }
 
 kernel! {
+    /// Adds `by` (wrapping) times a row of flatness to the sums down the columns.
+    fn change_columns [] [] (columns: &mut [u8], row: &[u8], by: u8) {
+        let row = &row[..columns.len()];
+        for x in 0..columns.len() {
+            columns[x] = columns[x].wrapping_add(row[x].wrapping_mul(by));
+        }
+    }
+}
+
+kernel! {
+    /// Where pixels are equal to their right and lower neighbours; beyond the picture all are.
+    fn flat_row [] [] (here: &[u16], below: &[u16], out: &mut [u8]) {
+        let width = out.len();
+        let (here, below) = (&here[..width], &below[..width]);
+        let right = &here[1..];
+        for x in 0..width - 1 {
+            out[x] = u8::from((here[x] == right[x]) & (here[x] == below[x]));
+        }
+        out[width - 1] = u8::from(here[width - 1] == below[width - 1]);
+    }
+}
+
+kernel! {
+    /// Where the square around a pixel has more than `least` flat ones; `columns` are sums down, with zeros on both sides.
+    fn mask_row [] [] (columns: &[u8], least: u8, mask: &mut [u16]) {
+        let width = mask.len();
+        let taps: [&[u8]; MASK_SIDE] = std::array::from_fn(|k| &columns[k..k + width]);
+        for x in 0..width {
+            let mut count = 0_u8;
+            for k in 0..MASK_SIDE {
+                count += taps[k][x];
+            }
+            mask[x] = u16::from(count > least);
+        }
+    }
+}
+
+kernel! {
+    /// The mode of three, element by element.
+    fn modes [] [] (a: &[u16], b: &[u16], c: &[u16], out: &mut [u16]) {
+        let width = out.len();
+        let (a, b, c) = (&a[..width], &b[..width], &c[..width]);
+        for x in 0..width {
+            out[x] = mode(a[x], b[x], c[x]);
+        }
+    }
+}
+
+kernel! {
     /// Adds `by` (wrapping) to the histograms whose windows hold the masked pixels of a row.
-    fn change [] [] (histograms: &mut [u16], row: &[u16], mask: &[u16], reach: usize, by: u16) {
+    fn change [] [] (histograms: &mut [u16], row: &[u16], mask: &[u16], lowest: usize, reach: usize, by: u16) {
         let width = row.len();
         for x in 0..width {
             if mask[x] == 0 {
                 continue;
             }
-            let start = usize::from(row[x]) * width;
+            let start = (lowest + usize::from(row[x])) * width;
             let run = start + x.saturating_sub(reach)..start + (x + reach + 1).min(width);
             if let Some(run) = histograms.get_mut(run) {
                 for count in run {
@@ -441,7 +532,7 @@ kernel! {
 
 kernel! {
     /// Adds a row that enters the windows and takes away the one that leaves them.
-    fn slide [] [] (histograms: &mut [u16], rows: [(&[u16], &[u16]); 2], reach: usize) {
+    fn slide [] [] (histograms: &mut [u16], rows: [(&[u16], &[u16]); 2], lowest: usize, reach: usize) {
         let [(entering, entering_mask), (leaving, leaving_mask)] = rows;
         let width = entering.len();
         for x in 0..width {
@@ -451,13 +542,13 @@ kernel! {
             }
             let (from, to) = (x.saturating_sub(reach), (x + reach + 1).min(width));
             if enters {
-                let start = usize::from(entering[x]) * width;
+                let start = (lowest + usize::from(entering[x])) * width;
                 for count in histograms.get_mut(start + from..start + to).unwrap_or_default() {
                     *count = count.wrapping_add(1);
                 }
             }
             if leaves {
-                let start = usize::from(leaving[x]) * width;
+                let start = (lowest + usize::from(leaving[x])) * width;
                 for count in histograms.get_mut(start + from..start + to).unwrap_or_default() {
                     *count = count.wrapping_sub(1);
                 }
@@ -467,16 +558,23 @@ kernel! {
 }
 
 /// Keeps even rows and columns.
-fn halve(grid: &mut Grid<u16>) {
-    let (width, height) = (grid.width.div_ceil(2), grid.height.div_ceil(2));
-    let mut half = Grid::default();
-    half.resize(width, height);
-    for y in 0..height {
-        for (out, pair) in half.row_mut(y).iter_mut().zip(grid.row(2 * y).chunks(2)) {
+fn halve(isa: Isa, grid: &Grid<u16>, half: &mut Grid<u16>) {
+    half.resize(grid.width.div_ceil(2), grid.height.div_ceil(2));
+    for y in 0..half.height {
+        keep_even(isa, grid.row(2 * y), half.row_mut(y));
+    }
+}
+
+kernel! {
+    fn keep_even [] [] (row: &[u16], out: &mut [u16]) {
+        let pairs = row.len() / 2;
+        for (out, pair) in out.iter_mut().zip(row.chunks_exact(2)) {
             *out = pair[0];
         }
+        if out.len() > pairs {
+            out[pairs] = row[2 * pairs];
+        }
     }
-    *grid = half;
 }
 
 /// The mean of each two by two samples, in place; of two at the last column and row.
@@ -499,23 +597,72 @@ fn smooth(grid: &mut Grid<u16>) {
 }
 
 /// The value that two of three have, else the least.
+#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[inline(always)]
 fn mode(a: u16, b: u16, c: u16) -> u16 {
-    if a == b || a == c {
-        a
-    } else if b == c {
-        b
-    } else {
-        a.min(b).min(c)
+    let least = a.min(b).min(c);
+    let second = if b == c { b } else { least };
+    if (a == b) | (a == c) { a } else { second }
+}
+
+/// The mean of the largest `share` of all values, of which none is negative.
+fn mean_of_largest(isa: Isa, values: &[f32], share: f64) -> f64 {
+    let count = ((share * values.len() as f64) as usize).clamp(1, values.len());
+    // Bits of positive numbers are in their order, so their first bits make a histogram.
+    const SHIFT: u32 = 19;
+    let bucket = |value: f32| (value.to_bits() >> SHIFT) as usize;
+    let above_zero = values.len() - zeros(isa, values);
+    if above_zero <= count {
+        return total_above(isa, values, 0) / count as f64;
+    }
+    let mut buckets = vec![0_u32; 1 << (32 - SHIFT)];
+    for &value in values {
+        buckets[bucket(value)] += 1;
+    }
+    let (mut kept, mut last) = (0, buckets.len());
+    while kept < count {
+        last -= 1;
+        kept += buckets[last] as usize;
+    }
+    // All above the last bucket, and the largest of it.
+    let mut rest: Vec<f32> = values.iter().copied().filter(|&value| bucket(value) == last).collect();
+    let from_last = count - (kept - rest.len());
+    if from_last < rest.len() {
+        rest.select_nth_unstable_by(from_last, |a, b| b.total_cmp(a));
+    }
+    let largest: f64 = rest[..from_last].iter().map(|&value| f64::from(value)).sum();
+    (total_above(isa, values, ((last + 1) << SHIFT) as u32) + largest) / count as f64
+}
+
+kernel! {
+    fn zeros [] [] (values: &[f32]) -> usize {
+        let mut count = 0_u32;
+        for &value in values {
+            count += u32::from(value == 0.0);
+        }
+        count as usize
     }
 }
 
-/// The mean of the largest `share` of all values; reorders them.
-fn mean_of_largest(values: &mut [f32], share: f64) -> f64 {
-    let count = ((share * values.len() as f64) as usize).clamp(1, values.len());
-    if count < values.len() {
-        values.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
+/// Lanes of sums, so that every instruction set adds in the same order.
+const LANES: usize = 16;
+
+kernel! {
+    /// The sum of values whose bits are at least `least`.
+    fn total_above [] [] (values: &[f32], least: u32) -> f64 {
+        let kept = |value: f32| f64::from(if value.to_bits() >= least { value } else { 0.0 });
+        let mut sums = [0.0_f64; LANES];
+        let mut chunks = values.chunks_exact(LANES);
+        for chunk in &mut chunks {
+            for lane in 0..LANES {
+                sums[lane] += kept(chunk[lane]);
+            }
+        }
+        for (sum, &value) in sums.iter_mut().zip(chunks.remainder()) {
+            *sum += kept(value);
+        }
+        sums.iter().sum()
     }
-    values[..count].iter().map(|&value| f64::from(value)).sum::<f64>() / count as f64
 }
 
 #[cfg(test)]
@@ -532,7 +679,12 @@ mod tests {
 
     #[test]
     fn the_largest_are_averaged() {
-        assert_eq!(mean_of_largest(&mut [1.0, 5.0, 2.0, 4.0, 3.0], 0.6), 4.0);
-        assert_eq!(mean_of_largest(&mut [7.0], 0.6), 7.0);
+        for isa in Isa::available() {
+            assert_eq!(mean_of_largest(isa, &[1.0, 5.0, 2.0, 4.0, 3.0], 0.6), 4.0);
+            assert_eq!(mean_of_largest(isa, &[7.0], 0.6), 7.0);
+            assert_eq!(mean_of_largest(isa, &[0.0, 3.0, 0.0, 0.0, 0.0], 0.6), 1.0);
+            let many: Vec<f32> = (0..1000).map(|i| ((i * 37) % 1000) as f32).collect();
+            assert_eq!(mean_of_largest(isa, &many, 0.25), 874.5);
+        }
     }
 }

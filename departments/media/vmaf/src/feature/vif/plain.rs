@@ -1,81 +1,18 @@
-//! Integer VIF: how much of the reference's local information the distorted picture still carries, at four scales.
-//!
-//! Around every pixel a Gaussian window gives both means, both variances and the covariance, in fixed point. From them come
-//! the gain `g` of a linear channel and the variance of its noise, and two logarithms per pixel, of the information that
-//! arrives (numerator) and that was sent (denominator). Pixels with hardly any variance are summed apart. Each further
-//! scale works on both pictures low-passed and halved.
-//!
-//! Everything fits 32 bits: filters sum to 65536, so `Σ f·v` of a 32-bit `v` is taken as `Σ f·hi + (Σ f·lo >> 16)` of its
-//! 16-bit halves, which is exact. Only the statistic itself needs 64 bits and one `f64` division. The gain limit of NEG
-//! models enters at the very end, so variants that differ in it share everything before.
+//! VIF in plain loops: what runs where there are no vectors of [`crate::simd`], at the smallest scale, and what property
+//! tests compare the vectors with.
 
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays at once")]
 
-use std::sync::LazyLock;
-
-use backlot_frames::Frame;
-
-use crate::Error;
+use super::{EPSILON, LOG2, NOISE, Shifts, Sums};
 use crate::isa::{Isa, kernel};
-use crate::kernel::{Grid, PlanePair, Rows, mirror, mirror_row, plane_pair};
-
-/// Windows of scales 0 to 3; each also low-passes the scale before its own.
-const FILTER_0: [u32; 17] =
-    [489, 935, 1640, 2640, 3896, 5274, 6547, 7455, 7784, 7455, 6547, 5274, 3896, 2640, 1640, 935, 489];
-const FILTER_1: [u32; 9] = [1244, 3663, 7925, 12590, 14692, 12590, 7925, 3663, 1244];
-const FILTER_2: [u32; 5] = [3571, 16004, 26386, 16004, 3571];
-const FILTER_3: [u32; 3] = [10904, 43728, 10904];
+use crate::kernel::{Grid, Rows, mirror, mirror_row};
 
 /// Values before and after a row, for the widest window.
 const PAD: usize = 8;
-/// The variance of the eye's noise, in the fixed point of the statistics: 2 of 65536.
-const NOISE: i32 = 2 << 16;
-/// Keeps the gain finite where the reference has no variance.
-const EPSILON: f64 = 65536e-10;
 
-/// `round(log2(m) * 2048)` for `m` from 32768 to 65535, as single precision rounds the logarithm: 38 entries differ from
-/// exact arithmetic, which the small addend reproduces.
-static LOG2: LazyLock<Box<[i32; 32_768]>> = LazyLock::new(|| {
-    let entry = |m: usize| ((32_768 + m) as f64).log2() * 2048.0 + 1.0 / 1024.0 + 0.5;
-    Box::new(std::array::from_fn(|m| entry(m).floor() as i32))
-});
-
-/// Sums over one scale for one gain limit.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sums {
-    num_log: i64,
-    den_log: i64,
-    flat: i64,
-    flat_variance: i64,
-}
-
-/// Numerator and denominator of one scale, as libvmaf keeps them.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct ScaleScore {
-    pub(crate) num: f32,
-    pub(crate) den: f32,
-}
-
-impl Sums {
-    fn score(self) -> ScaleScore {
-        let flat = self.flat as f64;
-        let num = self.num_log as f64 / 2048.0 + (flat - self.flat_variance as f64 / 16384.0 / 65025.0);
-        let den = self.den_log as f64 / 2048.0 + flat;
-        ScaleScore { num: num as f32, den: den as f32 }
-    }
-}
-
-/// Scratch: the halved pictures and the rows of one window.
+/// Scratch of the plain loops.
 #[derive(Debug, Default)]
-pub(crate) struct Vif {
-    reference: [Grid<u16>; 2],
-    distorted: [Grid<u16>; 2],
-    rows: WindowRows,
-    halved: HalvingRows,
-}
-
-#[derive(Debug, Default)]
-struct WindowRows {
+pub(super) struct WindowRows {
     /// Vertically filtered: both means, both squares, the product; padded.
     vertical: [Vec<u32>; 5],
     /// Variances and covariance of one row.
@@ -84,129 +21,16 @@ struct WindowRows {
     covariance: Vec<i32>,
 }
 
+/// Scratch of the low-pass.
 #[derive(Debug, Default)]
-struct HalvingRows {
+pub(super) struct HalvingRows {
     row: Vec<u32>,
     even: Vec<u32>,
     odd: Vec<u32>,
 }
 
-impl Vif {
-    /// The least side: at scale 3, an eighth of it, the window must find pixels to reflect.
-    pub(crate) const MIN_SIDE: usize = 17;
-
-    /// Scores of scales 0 to 3 for each of `gain_limits`; scale 0 is left at zero when it is skipped.
-    pub(crate) fn scores(
-        &mut self,
-        isa: Isa,
-        reference: &Frame,
-        distorted: &Frame,
-        gain_limits: &[f64],
-        first_scale: usize,
-    ) -> Result<Vec<[ScaleScore; 4]>, Error> {
-        let depth = reference.format().depth().bits();
-        let pair = plane_pair(reference, distorted, 0).ok_or_else(|| {
-            backlot_frames::Error::FormatMismatch { expected: reference.format(), got: distorted.format() }
-        })?;
-        let mut scores = vec![[ScaleScore::default(); 4]; gain_limits.len()];
-        for scale in first_scale.min(1)..4 {
-            if scale > 0 {
-                self.halve(isa, pair, scale, depth);
-            }
-            if scale < first_scale {
-                continue;
-            }
-            let sums = self.statistics(isa, pair, scale, depth, gain_limits);
-            for (scores, sums) in scores.iter_mut().zip(sums) {
-                scores[scale] = sums.score();
-            }
-        }
-        Ok(scores)
-    }
-
-    /// Low-passes and halves the pictures of scale `scale - 1` into those of `scale`.
-    fn halve(&mut self, isa: Isa, pair: PlanePair<'_>, scale: usize, depth: u32) {
-        let into = scale % 2;
-        let rows = &mut self.halved;
-        for (side, planes) in [&mut self.reference, &mut self.distorted].into_iter().enumerate() {
-            let [first, second] = planes;
-            let (target, before) = if into == 0 { (first, second) } else { (second, first) };
-            match (scale, pair) {
-                (1, PlanePair::Eight(a, b)) => rows.halve(
-                    isa,
-                    if side == 0 { a } else { b },
-                    (a.width(), a.height()),
-                    &FILTER_1,
-                    depth,
-                    target,
-                ),
-                (1, PlanePair::Deep(a, b)) => rows.halve(
-                    isa,
-                    if side == 0 { a } else { b },
-                    (a.width(), a.height()),
-                    &FILTER_1,
-                    depth,
-                    target,
-                ),
-                (2, _) => rows.halve(isa, before, (before.width, before.height), &FILTER_2, 16, target),
-                _ => rows.halve(isa, before, (before.width, before.height), &FILTER_3, 16, target),
-            }
-        }
-    }
-
-    fn statistics(
-        &mut self,
-        isa: Isa,
-        pair: PlanePair<'_>,
-        scale: usize,
-        depth: u32,
-        limits: &[f64],
-    ) -> Vec<Sums> {
-        let (reference, distorted) = (&self.reference[scale % 2], &self.distorted[scale % 2]);
-        let deep = (reference.width, reference.height);
-        match (scale, pair) {
-            (0, PlanePair::Eight(a, b)) => self.rows.statistics(
-                isa,
-                a,
-                b,
-                (a.width(), a.height()),
-                &FILTER_0,
-                Shifts::first(depth),
-                limits,
-            ),
-            (0, PlanePair::Deep(a, b)) => self.rows.statistics(
-                isa,
-                a,
-                b,
-                (a.width(), a.height()),
-                &FILTER_0,
-                Shifts::first(depth),
-                limits,
-            ),
-            (1, _) => self.rows.statistics(isa, reference, distorted, deep, &FILTER_1, Shifts::LATER, limits),
-            (2, _) => self.rows.statistics(isa, reference, distorted, deep, &FILTER_2, Shifts::LATER, limits),
-            _ => self.rows.statistics(isa, reference, distorted, deep, &FILTER_3, Shifts::LATER, limits),
-        }
-    }
-}
-
-/// Right shifts after the vertical pass.
-#[derive(Clone, Copy)]
-struct Shifts {
-    mean: u32,
-    square: u32,
-}
-
-impl Shifts {
-    const LATER: Self = Self { mean: 16, square: 16 };
-
-    fn first(depth: u32) -> Self {
-        Self { mean: depth, square: 2 * (depth - 8) }
-    }
-}
-
 impl HalvingRows {
-    fn halve<R: Rows, const N: usize>(
+    pub(super) fn halve<R: Rows, const N: usize>(
         &mut self,
         isa: Isa,
         from: &R,
@@ -270,6 +94,21 @@ kernel! {
 }
 
 impl WindowRows {
+    /// Sums of each picture but the first, which is the reference.
+    pub(super) fn all_statistics<R: Rows, const N: usize>(
+        &mut self,
+        isa: Isa,
+        pictures: &[&R],
+        size: (usize, usize),
+        filter: &[u32; N],
+        shifts: Shifts,
+        limits: &[f64],
+    ) -> Vec<Vec<Sums>> {
+        let (reference, distorted) = (pictures[0], &pictures[1..]);
+        let one = |picture: &&R| self.statistics(isa, reference, *picture, size, filter, shifts, limits);
+        distorted.iter().map(one).collect()
+    }
+
     #[allow(clippy::too_many_arguments, reason = "one window over one pair of pictures")]
     fn statistics<R: Rows, const N: usize>(
         &mut self,
@@ -590,7 +429,7 @@ fn log2(table: &[i32; 32_768], value: u64) -> i64 {
 
 kernel! {
     /// Sums over a row, without branches: what does not count is computed and left out.
-    fn statistic [] [] (xx: &[i32], yy: &[i32], xy: &[i32], limit: f64, table: &[i32; 32_768]) -> Sums {
+    pub(super) fn statistic [] [] (xx: &[i32], yy: &[i32], xy: &[i32], limit: f64, table: &[i32; 32_768]) -> Sums {
         let width = xx.len();
         let (yy, xy) = (&yy[..width], &xy[..width]);
         let (mut num_log, mut den_log, mut flat, mut flat_variance) = (0_i64, 0_i64, 0_i64, 0_i64);
