@@ -104,6 +104,9 @@ impl super::Inner {
         let number = end.div_euclid(step);
         self.apply(id, number, effect, value);
         self.newest = self.newest.max(end);
+        if let Some(tap) = &mut self.tap {
+            tap.note(id, end, effect, value);
+        }
         if let Some(log) = &mut self.log {
             log.sample(id, number, effect, value);
         }
@@ -194,6 +197,9 @@ impl Batch<'_> {
     /// # Errors
     /// A disk that does not take it. The samples are in memory then, but would not survive a restart.
     pub fn commit(mut self) -> Result<Written, StoreError> {
+        if let Some(tap) = &mut self.inner.tap {
+            tap.hand_on();
+        }
         match &mut self.inner.log {
             Some(log) => log.commit().map(|()| self.written),
             None => Ok(self.written),
