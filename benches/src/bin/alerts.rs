@@ -144,7 +144,7 @@ impl Served {
 
     async fn evaluation(&self) -> Value {
         let answer = self.server.get("/telemetry/api/v1/rules?limit=1", &[]).await;
-        answer.json::<Value>()["evaluation"].clone()
+        answer.json()["evaluation"].clone()
     }
 
     /// Waits until a step has closed; gives what was said of it.
@@ -160,7 +160,7 @@ impl Served {
 
     async fn firing(&self) -> usize {
         let answer = self.server.get("/alertmanager/api/v2/alerts", &[]).await;
-        answer.json::<Value>().as_array().map_or(0, Vec::len)
+        answer.json().as_array().map_or(0, Vec::len)
     }
 }
 

@@ -18,7 +18,7 @@ const PATTERN_LIMIT: usize = 1 << 20;
 pub const MOST_MATCHERS: usize = 1024;
 
 /// How a matcher compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// `=`
     Equal,
@@ -140,8 +140,7 @@ impl PartialOrd for Matcher {
 
 impl Ord for Matcher {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let key = |matcher: &Self| (matcher.name.clone(), matcher.value.clone(), matcher.operator.text());
-        key(self).cmp(&key(other))
+        (&self.name, &self.value, self.operator).cmp(&(&other.name, &other.value, other.operator))
     }
 }
 

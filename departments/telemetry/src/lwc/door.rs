@@ -199,19 +199,21 @@ async fn subscribe(
     }
 }
 
+/// Sends messages; whether the client took them. One that does not read would hold its memory here for ever.
+async fn send(socket: &mut WebSocket, messages: &[Message]) -> bool {
+    let sent = socket.send(Frame::Binary(encode(messages).into()));
+    matches!(tokio::time::timeout(SLOWEST_CLIENT, sent).await, Ok(Ok(())))
+}
+
 async fn serve(
     mut socket: WebSocket,
     subscriber: Subscriber,
     mut inbox: Receiver<Vec<Message>>,
     name: String,
 ) {
-    // A client that does not read would hold its memory here for ever.
-    let within = |frame| tokio::time::timeout(SLOWEST_CLIENT, frame);
     let hello = Message::Diagnostic { kind: "info", text: format!("setup stream {name} on backlot") };
-    if !matches!(within(socket.send(Frame::Binary(encode(&[hello]).into()))).await, Ok(Ok(()))) {
-        return;
-    }
-    loop {
+    let mut lives = send(&mut socket, &[hello]).await;
+    while lives {
         let answer = tokio::select! {
             batch = inbox.recv() => match batch {
                 Some(batch) => batch,
@@ -230,11 +232,8 @@ async fn serve(
                 Some(Ok(Frame::Close(_)) | Err(_)) | None => break,
             },
         };
-        if answer.is_empty() {
-            continue;
-        }
-        if !matches!(within(socket.send(Frame::Binary(encode(&answer).into()))).await, Ok(Ok(()))) {
-            break;
+        if !answer.is_empty() {
+            lives = send(&mut socket, &answer).await;
         }
     }
 }

@@ -105,21 +105,27 @@ impl Smile {
     }
 
     fn text(&mut self, text: &str) {
-        let (len, ascii) = (text.len(), text.is_ascii());
-        match len {
-            0 => self.0.push(0x20),
-            1..=32 if ascii => self.0.push(0x40 + (len - 1) as u8),
-            33..=64 if ascii => self.0.push(0x60 + (len - 33) as u8),
-            2..=33 if !ascii => self.0.push(0x80 + (len - 2) as u8),
-            34..=65 if !ascii => self.0.push(0xa0 + (len - 34) as u8),
-            _ => {
-                self.0.push(if ascii { 0xe0 } else { 0xe4 });
+        let (len, is_ascii) = (text.len(), text.is_ascii());
+        // Short texts carry their length in the first byte: two ranges for ASCII, two for what is not.
+        let short = match len {
+            0 => Some(0x20),
+            1..=32 if is_ascii => Some(0x40 + (len - 1)),
+            33..=64 if is_ascii => Some(0x60 + (len - 33)),
+            _ if is_ascii || len > 65 => None,
+            34.. => Some(0xa0 + (len - 34)),
+            _ => Some(0x80 + (len - 2)),
+        };
+        match short {
+            Some(first) => {
+                self.0.push(first as u8);
+                self.0.extend(text.as_bytes());
+            }
+            None => {
+                self.0.push(if is_ascii { 0xe0 } else { 0xe4 });
                 self.0.extend(text.as_bytes());
                 self.0.push(0xfc);
-                return;
             }
         }
-        self.0.extend(text.as_bytes());
     }
 }
 

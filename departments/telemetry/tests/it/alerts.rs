@@ -72,7 +72,7 @@ async fn posted_alerts_are_shown_silenced_and_told() {
     );
     let answer = serving.post("/alertmanager/api/v2/silences", &silence).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let id = answer.json::<Value>()["silenceID"].as_str().unwrap().to_owned();
+    let id = answer.json()["silenceID"].as_str().unwrap().to_owned();
     soon("the webhook", || async { (!got.lock().unwrap().is_empty()).then_some(()) }).await;
     let body = got.lock().unwrap()[0].clone();
     assert_eq!(body["alerts"].as_array().unwrap().len(), 1);
@@ -169,7 +169,7 @@ async fn rules_are_evaluated_as_data_arrives() {
     });
     let made = serving.post("/telemetry/api/v1/rules", &rule.to_string()).await;
     assert_eq!(made.status, 201, "{}", made.text());
-    let id = made.json::<Value>()["id"].as_str().unwrap().to_owned();
+    let id = made.json()["id"].as_str().unwrap().to_owned();
     let publish = async |value: f64| {
         let now = serving.now();
         let body = json!({ "metrics": [

@@ -19,7 +19,7 @@ route:
     continue: true
     group_interval: 1m30s
     routes:
-    - matchers: [ owner = "a,b", team != x ]
+    - matchers: ['owner = "a,b"', team != x]
       receiver: owner
       group_by: ['...']
   - matchers: ['service="db"']

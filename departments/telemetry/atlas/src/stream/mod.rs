@@ -263,17 +263,15 @@ impl Stream {
             self.counts.late += 1;
             return;
         }
-        match self.series.get_mut(&id) {
-            Some(series) => series.last = series.last.max(number),
-            None if self.series.len() >= self.most_series => {
-                self.counts.refused += 1;
-                return;
-            }
-            None => {
-                let Some(tags) = tags() else { return };
-                self.series
-                    .insert(id, Series { tags, generation: 0, wanted_by: Box::default(), last: number });
-            }
+        if let Some(series) = self.series.get_mut(&id) {
+            series.last = series.last.max(number);
+        } else if self.series.len() >= self.most_series {
+            self.counts.refused += 1;
+            return;
+        } else if let Some(tags) = tags() {
+            self.series.insert(id, Series { tags, generation: 0, wanted_by: Box::default(), last: number });
+        } else {
+            return;
         }
         let value = self.open.entry(number).or_default().values.entry(id).or_insert(f64::NAN);
         *value = match input {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::tabs;
 use crate::alerts::rules_door::Alerts;
-use crate::alerts::{clock, random_id};
+use crate::alerts::random_id;
 use crate::atlas_door::Parameters;
 
 /// Alerts on one page; whoever has more narrows them.
@@ -60,7 +60,7 @@ fn collect(alerting: &crate::alerts::Alerting, view: &str, matchers: &[backlot_a
 
 /// An instant for the console.
 pub(super) fn time(instant: Timestamp, now: Timestamp) -> Markup {
-    format::time(clock::micros(instant), clock::micros(now))
+    format::time(instant, now)
 }
 
 /// Labels as small boxes, without the name.
