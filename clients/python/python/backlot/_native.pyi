@@ -6,12 +6,15 @@ from typing import Any, Generic, TypeVar, final
 
 __all__ = [
     "Client",
+    "Floats",
     "Follow",
     "SegmentCost",
     "__version__",
+    "arrow_floats",
     "read_spec",
     "signal_changes",
     "signal_changes_many",
+    "signal_explain",
     "signal_lagged",
     "signal_least_squares",
 ]
@@ -84,6 +87,18 @@ class Follow(Generic[_T]):
 def read_spec(path: str | PathLike[str]) -> dict[str, Any]: ...
 
 @final
+class Floats:
+    """Numbers from Arrow, as NumPy can look at them: ``numpy.asarray(floats)`` is a view."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+    @property
+    def is_view(self) -> bool: ...
+
+def arrow_floats(source: Any) -> Floats:
+    """The numbers of an Arrow array, or the columns of an Arrow table, one in each row; null becomes NaN."""
+
+@final
 class SegmentCost:
     """The cost of any segment of one signal; ``signal`` is a C-contiguous array of float64."""
 
@@ -142,3 +157,16 @@ def signal_changes_many(
 ) -> list[list[int]]: ...
 def signal_least_squares(signal: Any, min_size: int, penalty: float) -> list[int]: ...
 def signal_lagged(signal: Any, others: Any, reach: int, out: Any, threads: int | None = None) -> None: ...
+def signal_explain(
+    alert: Any,
+    table: Any,
+    *,
+    at: int,
+    before: int,
+    after: int,
+    lags: int,
+    season: int | None,
+    rate: float,
+    min_size: int,
+    threads: int | None = None,
+) -> dict[str, Any]: ...

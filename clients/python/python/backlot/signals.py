@@ -7,21 +7,37 @@
     found.ends, found.earliest                 # where segments end, and how early each change may lie
     signals.changes_many(table)                # one signal in each row, on all processors
     signals.lagged(alert, table, reach=60)     # correlations; at a positive lag the row follows the alert
+    signals.explain(alert, table, at=1400)     # which rows explain what happened to the alert
 
-Arrays of float64 that are C-contiguous go in without a copy, others are converted first. Other Python threads run meanwhile.
-Infinite values, and signals shorter than a segment, are a ``ValueError`` that says which.
+A signal is anything that NumPy makes floats of, or an Arrow array; a table is an array with one signal in each **row**, or a frame (pandas, polars, an Arrow table) with
+one signal in each **column**. Arrays of float64 that are C-contiguous, and Arrow arrays of doubles without nulls, go in without a copy; others are converted first. A null
+is a missing point. Other Python threads run meanwhile.
+
+What does not do is a ``ValueError`` that says which point and why: infinite values, signals shorter than a segment, a table whose rows are not as long as the alert.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import numpy as np
 
 from . import _native
 
-__all__ = ["Changes", "changes", "changes_many", "lagged", "least_squares"]
+__all__ = [
+    "Changes",
+    "Cluster",
+    "Entry",
+    "Explanation",
+    "Peak",
+    "changes",
+    "changes_many",
+    "explain",
+    "lagged",
+    "least_squares",
+]
 
 
 @dataclass(frozen=True)
@@ -36,8 +52,110 @@ class Changes:
     """What a change point had to gain."""
 
 
+@dataclass(frozen=True)
+class Peak:
+    """The strongest correlation of a signal's moves with the alert's."""
+
+    r: float
+    """-1 to 1."""
+    lag: int
+    """In points; positive when the signal follows the alert."""
+    lag_interval: tuple[int, int]
+    """Lags that cannot be told from it."""
+    p: float
+    """The chance of so strong a one at any lag between unrelated signals."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A signal that changed around the alert."""
+
+    row: int
+    """Its row (or column) of the table."""
+    name: str
+    """What it is called; its row's number unless names are known."""
+    score: float
+    """0 to 1: early, strong, followed by others, part of the alert's incident."""
+    at: int
+    """The first point after its change."""
+    interval: tuple[int, int]
+    """Where the change may lie instead (95 percent)."""
+    effect: float
+    """The shift in standard deviations of its own noise."""
+    before: float
+    """The level before."""
+    after: float
+    """The level after."""
+    lag: int
+    """Points from the alert's own change to this one; negative before it."""
+    lag_interval: tuple[int, int]
+    """The same from the intervals of both."""
+    q: float
+    """The least rate of false discoveries at which this is one."""
+    correlation: Optional[Peak]
+    """How its moves correlate with the alert's."""
+    cluster: int
+    """Its place in ``clusters``."""
+    first_mover: bool
+    """Whether nothing of the incident surely changed before it."""
+    in_incident: bool
+    """Whether it belongs to the incident of the alert."""
+    season: float
+    """The share of its variance that the season explained."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Signals that moved together."""
+
+    leader: int
+    """The row of the first in the ranking."""
+    members: list[int]
+    """The rows of all of them."""
+    first: int
+    """When the first of them changed."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which signals explain an alert."""
+
+    changed: Optional[int]
+    """The first point after the alert's own change, if it has one."""
+    tested: int
+    """Signals that were tested."""
+    ranked: list[Entry]
+    """What changed, most explaining first."""
+    clusters: list[Cluster]
+    """What moved together."""
+    untested: dict[str, str]
+    """Signals that could not be tested, and why: ``sparse``, ``constant`` or ``infinite``."""
+
+
+def _is_frame(values: Any) -> bool:
+    return hasattr(values, "columns") and not isinstance(values, np.ndarray)
+
+
 def _floats(values: Any) -> Any:
+    """A C-contiguous array of float64: the array itself where it is one."""
+    if isinstance(values, np.ndarray):
+        return np.ascontiguousarray(values, dtype=np.float64)
+    if _is_frame(values) and hasattr(values, "iloc"):
+        # pandas: its own conversion knows all of its missing values.
+        return np.ascontiguousarray(values.to_numpy(dtype=np.float64, na_value=np.nan).T)
+    if hasattr(values, "iloc"):
+        return np.ascontiguousarray(values.to_numpy(dtype=np.float64, na_value=np.nan))
+    if hasattr(values, "__arrow_c_array__") or hasattr(values, "__arrow_c_stream__"):
+        return np.asarray(_native.arrow_floats(values))
     return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def _names(table: Any, count: int) -> list[str]:
+    """What the signals of a table are called."""
+    if _is_frame(table):
+        named = getattr(table, "column_names", None)  # an Arrow table's `columns` are the data
+        return [str(name) for name in (table.columns if named is None else named)]
+    return [str(row) for row in range(count)]
 
 
 def changes(values: Any, *, model: str = "l2", min_size: int = 2, penalty: Optional[float] = None) -> Changes:
@@ -53,7 +171,7 @@ def changes_many(
     penalty: Optional[float] = None,
     threads: Optional[int] = None,
 ) -> list[list[int]]:
-    """The ends of the segments of each row."""
+    """The ends of the segments of each signal."""
     return _native.signal_changes_many(_floats(table), model, min_size, penalty, threads)
 
 
@@ -72,3 +190,62 @@ def lagged(signal: Any, table: Any, *, reach: int, threads: Optional[int] = None
     out = np.empty((len(table), 2 * reach + 1))
     _native.signal_lagged(_floats(signal), table, reach, out, threads)
     return out
+
+
+def explain(
+    alert: Any,
+    table: Any,
+    *,
+    at: Optional[int] = None,
+    before: int = 60,
+    after: int = 30,
+    lags: Optional[int] = None,
+    season: Optional[int] = None,
+    rate: float = 0.05,
+    min_size: int = 3,
+    names: Optional[Sequence[str]] = None,
+    threads: Optional[int] = None,
+) -> Explanation:
+    """Which signals of ``table`` explain what happened to ``alert`` at the point ``at`` (its last unless given).
+
+    Causes are looked for from ``before`` points ahead of it to ``after`` points behind; correlations are taken over ``lags`` (as ``before`` unless given);
+    ``season`` is the number of points after which signals repeat. Among the signals reported at most the share ``rate`` is there by chance.
+    The answer does not depend on ``threads``.
+    """
+    signal = _floats(alert)
+    rows = _floats(table)
+    named = _names(table, len(rows)) if names is None else [str(name) for name in names]
+    if len(named) != len(rows):
+        raise ValueError(f"{len(named)} names stand for {len(rows)} signals; give one for each")
+    told = _native.signal_explain(
+        signal,
+        rows,
+        at=_point(at, len(signal)),
+        before=before,
+        after=after,
+        lags=before if lags is None else lags,
+        season=season,
+        rate=rate,
+        min_size=min_size,
+        threads=threads,
+    )
+    return Explanation(
+        changed=told["changed"],
+        tested=told["tested"],
+        ranked=[_entry(named, entry) for entry in told["ranked"]],
+        clusters=[Cluster(*cluster) for cluster in told["clusters"]],
+        untested={named[row]: why for row, why in told["untested"]},
+    )
+
+
+def _point(at: Union[int, None], points: int) -> int:
+    if at is None:
+        return max(points - 1, 0)
+    if not 0 <= at < points:
+        raise ValueError(f"there is no point {at} of {points}; give the place of the alert, from 0")
+    return at
+
+
+def _entry(named: list[str], told: dict[str, Any]) -> Entry:
+    peak = told.pop("correlation")
+    return Entry(name=named[told["row"]], correlation=None if peak is None else Peak(*peak), **told)
