@@ -91,6 +91,14 @@ pub enum Error {
     /// Two models of one scorer have the same name.
     #[error("two models are called {0:?}; give each its own name with `name=`")]
     SameName(String),
+    /// A frame was pushed with more or fewer renditions than the scorer was made for.
+    #[error("a frame came with {got} renditions where {expected} are scored; push one frame of each")]
+    Renditions {
+        /// How many the scorer was made for.
+        expected: usize,
+        /// How many there were.
+        got: usize,
+    },
     /// There was no frame to score.
     #[error("no frame was scored; the streams are empty or everything was skipped")]
     NoFrames,

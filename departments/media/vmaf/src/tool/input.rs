@@ -9,8 +9,8 @@ use backlot_frames::{BitDepth, Format, Frame, Header, Rate, Reader, Writer};
 
 use crate::Error;
 
-/// Bytes read at once.
-const BUFFER: usize = 1 << 20;
+/// Bytes read at once; what fits a core's own cache, since rows are copied from there.
+const BUFFER: usize = 1 << 18;
 
 /// Raw planes, framed as YUV4MPEG2 while they are read, so that one reader serves both.
 struct Framed<R> {

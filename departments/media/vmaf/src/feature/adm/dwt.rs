@@ -4,10 +4,11 @@
 //! its edge repeated. Scale 0 takes picture samples, removes their mean and keeps 16 bits; the others take the
 //! approximation band before, with 64-bit sums and 32-bit results.
 
-use backlot_frames::{Plane, Sample};
+use backlot_frames::{Frame, Pixels, Plane, Sample};
 
 use crate::isa::{Isa, kernel};
 use crate::kernel::Grid;
+use crate::simd::window::{Element, MIN_WIDTH, PAD, Row};
 
 const LOW: [i32; 4] = [15_826, 27_411, 7345, -4240];
 const HIGH: [i32; 4] = [-4240, -7345, 27_411, -15_826];
@@ -29,6 +30,8 @@ pub(crate) struct Dwt {
     low: Vec<i32>,
     high: Vec<i32>,
     halves: [Vec<i32>; 4],
+    /// Rows of scale 0, low-passed and high-passed, for vectors.
+    wide: [Row; 2],
 }
 
 /// Roundings and shifts of a later level: vertical, then horizontal.
@@ -47,7 +50,7 @@ const LATER: [Later; 3] = [
 ];
 
 /// The sample that tap `tap` of output `i` uses, in a line of `n` samples.
-fn source(i: usize, tap: usize, n: usize) -> usize {
+pub(crate) fn source(i: usize, tap: usize, n: usize) -> usize {
     let index = 2 * i + tap;
     let at = if index == 0 { 1 } else { index - 1 };
     let at = if at >= n { (2 * n - 1).saturating_sub(at) } else { at };
@@ -56,6 +59,7 @@ fn source(i: usize, tap: usize, n: usize) -> usize {
 
 impl Dwt {
     fn resize(&mut self, width: usize) {
+        self.wide.iter_mut().for_each(|row| row.resize(width + 2 * PAD, 0));
         self.low.resize(width, 0);
         self.high.resize(width, 0);
         for half in &mut self.halves {
@@ -63,13 +67,40 @@ impl Dwt {
         }
     }
 
+    /// The bands of `scale`: of the luma of `frame` at scale 0, else of the level `before`.
+    pub(crate) fn level(
+        &mut self,
+        isa: Isa,
+        frame: &Frame,
+        scale: usize,
+        before: Option<&Bands>,
+        bands: &mut Bands,
+    ) {
+        let depth = frame.format().depth().bits();
+        match (scale, frame.pixels(), before) {
+            (1.., _, Some(before)) => self.later(isa, &before.approximation, scale, bands),
+            (_, Pixels::Eight(planes), _) => self.first(isa, &planes[0], depth, bands),
+            (_, Pixels::Deep(planes), _) => self.first(isa, &planes[0], depth, bands),
+        }
+    }
+
     /// Scale 0, of a luma plane with `depth` bits.
-    pub(crate) fn first<S: Sample>(&mut self, isa: Isa, plane: &Plane<S>, depth: u32, bands: &mut Bands) {
+    fn first<S: Sample + Element>(&mut self, isa: Isa, plane: &Plane<S>, depth: u32, bands: &mut Bands) {
         let (width, height) = (plane.width(), plane.height());
         self.resize(width);
         bands.resize(width.div_ceil(2), height.div_ceil(2));
         for y in 0..height.div_ceil(2) {
             let lines: [&[S]; 4] = std::array::from_fn(|tap| plane.row(source(y, tap, height)));
+            if isa.has_vectors() && width >= MIN_WIDTH {
+                let [a, v, h, d] = bands.rows_mut(y);
+                assert!(lines.iter().all(|line| line.len() >= width), "invariant: rows are whole");
+                wide::down(isa, lines, depth, width, &mut self.wide);
+                for (row, low, high) in [(0, a, v), (1, h, d)] {
+                    continue_row(&mut self.wide[row], width);
+                    wide::across(isa, &self.wide[row], low, high);
+                }
+                continue;
+            }
             first_down(isa, lines, depth, &mut self.low, &mut self.high);
             split(&self.low, &self.high, &mut self.halves);
             let [a, v, h, d] = bands.rows_mut(y);
@@ -80,7 +111,7 @@ impl Dwt {
     }
 
     /// Scale `scale` (1 to 3), of the approximation before.
-    pub(crate) fn later(&mut self, isa: Isa, before: &Grid<i32>, scale: usize, bands: &mut Bands) {
+    fn later(&mut self, isa: Isa, before: &Grid<i32>, scale: usize, bands: &mut Bands) {
         let (width, height) = (before.width, before.height);
         self.resize(width);
         bands.resize(width.div_ceil(2), height.div_ceil(2));
@@ -129,6 +160,86 @@ fn split(low: &[i32], high: &[i32], halves: &mut [Vec<i32>; 4]) {
             even[i] = row[source(i, 1, n)];
             odd[i + 1] = row[source(i, 2, n)];
             even[i + 1] = row[source(i, 3, n)];
+        }
+    }
+}
+
+/// Continues a padded row as [`source`] says.
+fn continue_row(row: &mut Row, n: usize) {
+    row[PAD - 1] = row[PAD + 1];
+    row[PAD + n] = row[PAD + n - 1];
+    row[PAD + n + 1] = row[PAD + n - 2];
+}
+
+/// Scale 0 with dot products of 16-bit pairs; deep samples are lowered by 2^15, which the start of a sum makes good.
+#[allow(unsafe_code, reason = "vectors are loaded by address; lengths were checked")]
+mod wide {
+    use super::{HIGH, LOW, LOW_SUM};
+    use crate::simd::simd_kernel;
+    use crate::simd::window::{Element, LOWER, PAD, Row};
+
+    /// Weights of taps 0 and 1, and of taps 2 and 3.
+    const fn pairs(filter: [i32; 4]) -> [i32; 2] {
+        [(filter[0] & 0xffff) | (filter[1] << 16), (filter[2] & 0xffff) | (filter[3] << 16)]
+    }
+
+    simd_kernel! {
+        /// Filters rows down, into a low-passed and a high-passed one.
+        pub(super) fn down [E: Element] [E] (
+            simd; lines: [&[E]; 4], depth: u32, width: usize, out: &mut [Row; 2],
+        ) -> () {
+            let round = 1_i64 << (depth - 1);
+            let lowered = if E::IS_DEEP { LOW_SUM << 15 } else { 0 };
+            let starts = [(round - LOW_SUM * round + lowered) as i32, round as i32];
+            let weights = [pairs(LOW), pairs(HIGH)];
+            let lower = simd.splat(LOWER);
+            let mut x = 0;
+            loop {
+                for band in 0..2 {
+                    let mut sum = simd.splat(starts[band]);
+                    for pair in 0..2 {
+                        // SAFETY: the lines hold the width, and `x + LANES` is at most that.
+                        let values = unsafe {
+                            E::pairs(simd, lines[2 * pair].as_ptr().add(x), lines[2 * pair + 1].as_ptr().add(x))
+                        };
+                        let values = if E::IS_DEEP { simd.xor(values, lower) } else { values };
+                        sum = simd.dot(sum, values, simd.splat(weights[band][pair]));
+                    }
+                    // SAFETY: the rows of `out` hold the width and padding.
+                    unsafe {
+                        simd.store_low16(simd.shift_right_signed(sum, depth), out[band].as_mut_ptr().add(PAD + x));
+                    }
+                }
+                if x + S::LANES == width {
+                    break;
+                }
+                x = (x + S::LANES).min(width - S::LANES);
+            }
+        }
+    }
+
+    simd_kernel! {
+        /// Filters a continued row across.
+        pub(super) fn across [] [] (simd; row: &Row, low: &mut [i32], high: &mut [i32]) -> () {
+            let width = low.len().min(high.len());
+            let weights = [pairs(LOW), pairs(HIGH)];
+            let mut x = 0;
+            loop {
+                for (band, out) in [&mut *low, &mut *high].into_iter().enumerate() {
+                    let mut sum = simd.splat(32_768);
+                    for pair in 0..2 {
+                        // SAFETY: the row has twice the width, less one, and padding.
+                        let values = unsafe { simd.load16(row.as_ptr().add(PAD - 1 + 2 * (x + pair))) };
+                        sum = simd.dot(sum, values, simd.splat(weights[band][pair]));
+                    }
+                    // SAFETY: `x + LANES` is at most the width.
+                    unsafe { simd.store32(simd.shift_right_signed(sum, 16), out.as_mut_ptr().add(x)) };
+                }
+                if x + S::LANES == width {
+                    break;
+                }
+                x = (x + S::LANES).min(width - S::LANES);
+            }
         }
     }
 }
