@@ -6,6 +6,7 @@
 //! The central idea: **Python goes on while a call waits.** The interpreter's lock is released, other Python threads run, and
 //! a signal (Ctrl-C) ends the waiting within a twentieth of a second, whatever the network does.
 
+mod analyses;
 mod array;
 mod arrow;
 mod client;
@@ -25,6 +26,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<follow::Follow>()?;
     module.add_class::<signals::SegmentCost>()?;
     module.add_class::<arrow::Floats>()?;
+    module.add_class::<analyses::OnlineDetector>()?;
+    module.add_function(wrap_pyfunction!(analyses::signal_matrix_profile, module)?)?;
+    module.add_function(wrap_pyfunction!(analyses::signal_outliers, module)?)?;
+    module.add_function(wrap_pyfunction!(analyses::signal_forecast, module)?)?;
+    module.add_function(wrap_pyfunction!(analyses::signal_rpca, module)?)?;
+    module.add_function(wrap_pyfunction!(analyses::signal_seasonal, module)?)?;
     module.add_function(wrap_pyfunction!(arrow::arrow_floats, module)?)?;
     module.add_function(wrap_pyfunction!(explain::signal_explain, module)?)?;
     module.add_function(wrap_pyfunction!(signals::signal_changes, module)?)?;

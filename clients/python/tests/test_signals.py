@@ -208,3 +208,74 @@ def test_irregular_short_and_constant_signals() -> None:
         signals.changes(np.full(10, np.nan))
     with pytest.raises(ValueError, match="-inf"):
         signals.changes_many([[1.0, -np.inf, 2.0, 2.0]])
+
+
+def test_shapes_that_repeat_and_that_do_not() -> None:
+    rng = np.random.default_rng(3)
+    values = rng.normal(size=600)
+    shape = 4 * np.sin(np.linspace(0, 6, 40))
+    values[100:140] += shape
+    values[400:440] += shape
+    found = signals.matrix_profile(values, 40)
+    assert {found.motifs[0].at // 20, found.motifs[0].other // 20} == {5, 20}
+    assert found.distances.shape == found.nearest.shape == (561,) and found.nearest.dtype == np.int64
+    windows = np.lib.stride_tricks.sliding_window_view(values, 40)
+    shapes = (windows - windows.mean(1, keepdims=True)) / windows.std(1, keepdims=True)
+    apart = np.sqrt(((shapes[found.nearest] - shapes) ** 2).sum(1))
+    assert np.allclose(apart, found.distances, atol=1e-6)
+    joined = signals.matrix_profile(values[90:150], 40, other=values[390:450])
+    assert joined.distances.min() < 5 and len(joined.left) == 0
+    with pytest.raises(ValueError):
+        signals.matrix_profile(values, 700)
+    with pytest.raises(ValueError, match="inf"):
+        signals.matrix_profile(np.r_[np.inf, values], 40)
+
+
+def test_hosts_that_are_off() -> None:
+    rng = np.random.default_rng(4)
+    hosts = rng.normal(10, 1, size=(30, 60))
+    hosts[7] += 12
+    hosts[11, ::2] = np.nan
+    for method in ("dbscan", "mad"):
+        found = signals.outliers(hosts, expected=2, method=method)
+        assert found.rows == [7], method
+        assert (found.labels[7], found.labels[11], found.labels[0]) == ("outlier", "sparse", "usual")
+        assert np.isnan(found.scores[11]) and found.scores[7] > found.threshold
+    with pytest.raises(ValueError, match="no method"):
+        signals.outliers(hosts, expected=1, method="lof")  # type: ignore[arg-type]
+    with pytest.raises(ValueError):
+        signals.outliers(hosts[:2], expected=1)
+
+
+def test_changes_while_the_signal_comes_in() -> None:
+    rng = np.random.default_rng(6)
+    values = rng.normal(size=900)
+    values[600:] += 3
+    detector = signals.Detector(sigma=1)
+    alarms = [alarm for value in values for alarm in detector.push(value)]
+    assert len(alarms) == 1 and abs(alarms[0].at - 600) <= 5 and alarms[0].seen >= alarms[0].at
+    assert signals.Detector(sigma=1).push(values) == alarms
+    assert signals.Detector(threshold=50).threshold == 50
+    with pytest.raises(ValueError, match="inf"):
+        detector.push(np.inf)
+    with pytest.raises(ValueError):
+        signals.Detector(sigma=0)
+
+
+def test_forecasts_and_parts() -> None:
+    days = np.arange(96) + np.tile([0.0, 5, -5, 0], 24)
+    found = signals.forecast(days, 4, season=4, weights=[0.4, 0.1, 0.2])
+    assert np.allclose(found.mean, [96, 102, 93, 99]) and (found.lower <= found.mean).all() and found.weights == [0.4, 0.1, 0.2]
+    line = signals.forecast(3 + 2.0 * np.arange(40), 2)
+    assert np.allclose(line.mean, [83, 85], atol=1e-6) and len(line.weights) == 2
+    with pytest.raises(ValueError, match="alpha and beta"):
+        signals.forecast(days, 1, weights=[0.1])
+    values = np.tile(np.arange(24.0), 10)
+    values[100] += 30
+    parts = signals.rpca(values, 24, differences=False)
+    assert parts.anomalous[100] > 15 and np.count_nonzero(parts.anomalous) == 1 and not parts.is_differenced
+    split = signals.seasonal(days, 4)
+    assert np.allclose(split.seasonal[:4], [0, 5, -5, 0], atol=0.3)
+    for wrong in (lambda: signals.rpca(values, 23), lambda: signals.seasonal(days, 1), lambda: signals.rpca(np.r_[np.nan, values[1:]], 24)):
+        with pytest.raises(ValueError):
+            wrong()

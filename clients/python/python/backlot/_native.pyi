@@ -8,6 +8,7 @@ __all__ = [
     "Client",
     "Floats",
     "Follow",
+    "OnlineDetector",
     "SegmentCost",
     "__version__",
     "arrow_floats",
@@ -15,8 +16,13 @@ __all__ = [
     "signal_changes",
     "signal_changes_many",
     "signal_explain",
+    "signal_forecast",
     "signal_lagged",
     "signal_least_squares",
+    "signal_matrix_profile",
+    "signal_outliers",
+    "signal_rpca",
+    "signal_seasonal",
 ]
 
 _T = TypeVar("_T")
@@ -170,3 +176,46 @@ def signal_explain(
     min_size: int,
     threads: int | None = None,
 ) -> dict[str, Any]: ...
+def signal_matrix_profile(
+    values: Any,
+    window: int,
+    other: Any | None = None,
+    motifs: int = 3,
+    discords: int = 3,
+    threads: int | None = None,
+) -> tuple[
+    Floats, list[int], list[int], list[int], list[tuple[int, int, float]], list[tuple[int, int, float]]
+]: ...
+def signal_outliers(
+    hosts: Any, method: str, expected: int, neighbours: int | None = None, least: float = 3.5
+) -> tuple[list[int], list[str], Floats, float]: ...
+def signal_forecast(
+    values: Any,
+    steps: int,
+    season: int | None = None,
+    confidence: float = 0.95,
+    weights: list[float] | None = None,
+) -> tuple[Floats, Floats, Floats, Floats, float, list[float]]: ...
+def signal_rpca(
+    values: Any,
+    period: int,
+    differences: bool | None = None,
+    low_rank: float = 1.0,
+    sparse: float | None = None,
+) -> tuple[Floats, Floats, Floats, bool]: ...
+def signal_seasonal(values: Any, period: int) -> tuple[Floats, Floats, Floats]: ...
+
+@final
+class OnlineDetector:
+    """Changes of a signal as it comes in."""
+
+    def __new__(
+        cls,
+        sigma: float | None = None,
+        run_length: float | None = None,
+        threshold: float | None = None,
+        warm_up: int | None = None,
+    ) -> OnlineDetector: ...
+    @property
+    def threshold(self) -> float: ...
+    def push(self, values: Any) -> list[tuple[int, int, float, float, float]]: ...

@@ -8,6 +8,12 @@
     signals.changes_many(table)                # one signal in each row, on all processors
     signals.lagged(alert, table, reach=60)     # correlations; at a positive lag the row follows the alert
     signals.explain(alert, table, at=1400)     # which rows explain what happened to the alert
+    signals.matrix_profile(values, window=100) # shapes that repeat, and those that are like no other
+    signals.outliers(hosts, expected=2)        # which rows do not behave like the others
+    signals.Detector().push(values)            # changes while the signal comes in
+    signals.forecast(values, steps=24, season=24)
+    signals.rpca(values, period=24)            # what stands out of a signal that repeats
+    signals.seasonal(values, period=24)        # trend, season, remainder
 
 A signal is anything that NumPy makes floats of, or an Arrow array; a table is an array with one signal in each **row**, or a frame (pandas, polars, an Arrow table) with
 one signal in each **column**. Arrays of float64 that are C-contiguous, and Arrow arrays of doubles without nulls, go in without a copy; others are converted first. A null
@@ -20,23 +26,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 import numpy as np
 
 from . import _native
 
 __all__ = [
+    "Alarm",
     "Changes",
     "Cluster",
+    "Detector",
+    "Discord",
     "Entry",
     "Explanation",
+    "Forecast",
+    "MatrixProfile",
+    "Motif",
+    "Outliers",
     "Peak",
+    "Rpca",
+    "Seasonal",
     "changes",
     "changes_many",
     "explain",
+    "forecast",
     "lagged",
     "least_squares",
+    "matrix_profile",
+    "outliers",
+    "rpca",
+    "seasonal",
 ]
 
 
@@ -249,3 +269,227 @@ def _point(at: Union[int, None], points: int) -> int:
 def _entry(named: list[str], told: dict[str, Any]) -> Entry:
     peak = told.pop("correlation")
     return Entry(name=named[told["row"]], correlation=None if peak is None else Peak(*peak), **told)
+
+
+@dataclass(frozen=True)
+class Motif:
+    """Two windows that are alike."""
+
+    at: int
+    """Where one begins."""
+    other: int
+    """Where the other does."""
+    distance: float
+    """The distance of their z-normalised shapes."""
+
+
+@dataclass(frozen=True)
+class Discord:
+    """A window that is like no other."""
+
+    at: int
+    """Where it begins."""
+    nearest: int
+    """Where the nearest window begins."""
+    distance: float
+    """Their distance."""
+
+
+@dataclass(frozen=True)
+class MatrixProfile:
+    """For each window of a signal the most similar other window."""
+
+    window: int
+    """Points of a window."""
+    distances: Any
+    """The distance to the nearest window; infinite for a window without one."""
+    nearest: Any
+    """Where that begins; -1 without one."""
+    left: Any
+    """The same among windows that begin earlier; empty for a join of two signals."""
+    right: Any
+    """The same among windows that begin later."""
+    motifs: list[Motif]
+    """The most alike pairs."""
+    discords: list[Discord]
+    """The least alike windows."""
+
+
+def matrix_profile(
+    values: Any,
+    window: int,
+    *,
+    other: Optional[Any] = None,
+    motifs: int = 3,
+    discords: int = 3,
+    threads: Optional[int] = None,
+) -> MatrixProfile:
+    """The matrix profile of a signal, or of its windows among those of ``other``."""
+    told = _native.signal_matrix_profile(
+        _floats(values), window, None if other is None else _floats(other), motifs, discords, threads
+    )
+    places = (np.asarray(part, dtype=np.int64) for part in told[1:4])
+    nearest, left, right = places
+    return MatrixProfile(
+        window,
+        np.asarray(told[0]),
+        nearest,
+        left,
+        right,
+        [Motif(*one) for one in told[4]],
+        [Discord(*one) for one in told[5]],
+    )
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Which hosts do not behave like the others."""
+
+    rows: list[int]
+    """The outliers, the farthest off first."""
+    labels: list[str]
+    """For each host ``usual``, ``outlier`` or ``sparse``."""
+    scores: Any
+    """For each host how far off it is; NaN for a sparse one."""
+    threshold: float
+    """Above this a host is an outlier."""
+
+
+def outliers(
+    hosts: Any,
+    *,
+    expected: int,
+    method: Literal["dbscan", "mad"] = "dbscan",
+    neighbours: Optional[int] = None,
+    least: float = 3.5,
+) -> Outliers:
+    """Which of the hosts, one in each row over the same window, are off; at most ``expected`` are believed.
+
+    ``dbscan`` asks which windows lie where few others do, with ``neighbours`` near a core; ``mad`` which levels lie far from the others', by at least
+    ``least`` robust standard deviations.
+    """
+    rows, labels, scores, threshold = _native.signal_outliers(_floats(hosts), method, expected, neighbours, least)
+    return Outliers(rows, labels, np.asarray(scores), threshold)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """The mean has changed."""
+
+    at: int
+    """The first point after the change, counted from the first ever pushed."""
+    seen: int
+    """The point that raised the alarm."""
+    statistic: float
+    """The evidence, in units of the noise's variance."""
+    before: float
+    """The mean before."""
+    after: float
+    """The mean after."""
+
+
+class Detector:
+    """Finds changes of a signal's mean while it comes in (FOCuS).
+
+    Without ``sigma`` the noise is measured on the first ``warm_up`` points. A signal that does not change raises a false alarm about once in ``run_length`` points; ``threshold``
+    sets the evidence itself.
+    """
+
+    def __init__(
+        self,
+        *,
+        sigma: Optional[float] = None,
+        run_length: Optional[float] = None,
+        threshold: Optional[float] = None,
+        warm_up: Optional[int] = None,
+    ) -> None:
+        self._native = _native.OnlineDetector(sigma, run_length, threshold, warm_up)
+
+    @property
+    def threshold(self) -> float:
+        """The evidence that raises an alarm."""
+        return self._native.threshold
+
+    def push(self, values: Any) -> list[Alarm]:
+        """Takes a point or several; the alarms that they raise."""
+        return [Alarm(*alarm) for alarm in self._native.push(np.atleast_1d(_floats(values)))]
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of a signal's next points."""
+
+    mean: Any
+    """What is expected."""
+    lower: Any
+    """Where the intervals begin."""
+    upper: Any
+    """Where they end."""
+    fitted: Any
+    """For each point of the signal what was expected of it from those before; NaN where there were too few."""
+    sigma: float
+    """The standard deviation of what was off by one step."""
+    weights: list[float]
+    """Alpha, beta and, with a season, gamma."""
+
+
+def forecast(
+    values: Any,
+    steps: int,
+    *,
+    season: Optional[int] = None,
+    confidence: float = 0.95,
+    weights: Optional[Sequence[float]] = None,
+) -> Forecast:
+    """Double exponential smoothing or, with a ``season`` of so many points, Holt-Winters; weights are fitted unless given."""
+    given = None if weights is None else [float(weight) for weight in weights]
+    fitted, mean, lower, upper, sigma, used = _native.signal_forecast(_floats(values), steps, season, confidence, given)
+    return Forecast(np.asarray(mean), np.asarray(lower), np.asarray(upper), np.asarray(fitted), sigma, used)
+
+
+@dataclass(frozen=True)
+class Rpca:
+    """A signal that repeats, in parts."""
+
+    usual: Any
+    """What repeats."""
+    anomalous: Any
+    """What stands out; 0 where nothing does."""
+    noise: Any
+    """The rest."""
+    is_differenced: bool
+    """Whether these are parts of the differences."""
+
+
+def rpca(
+    values: Any,
+    period: int,
+    *,
+    differences: Optional[bool] = None,
+    low_rank: float = 1.0,
+    sparse: Optional[float] = None,
+) -> Rpca:
+    """Robust principal components of a signal of whole periods: what stands out of what repeats.
+
+    Without ``differences`` a test for a unit root says whether differences are looked at.
+    """
+    usual, anomalous, noise, is_differenced = _native.signal_rpca(_floats(values), period, differences, low_rank, sparse)
+    return Rpca(np.asarray(usual), np.asarray(anomalous), np.asarray(noise), is_differenced)
+
+
+@dataclass(frozen=True)
+class Seasonal:
+    """A signal as the sum of three."""
+
+    trend: Any
+    """The moving average."""
+    seasonal: Any
+    """What repeats, with mean 0 over a period."""
+    remainder: Any
+    """What is left."""
+
+
+def seasonal(values: Any, period: int) -> Seasonal:
+    """Additive decomposition, with the median of each phase."""
+    parts = _native.signal_seasonal(_floats(values), period)
+    return Seasonal(*(np.asarray(part) for part in parts))
