@@ -34,6 +34,7 @@ pub(crate) const BENCHES: Suites = Suites {
     programs: &[
         ("alerts", "a hundred thousand alert expressions against a million values in one step"),
         ("archer", "what a task of Archer costs beyond its function, here and on workers"),
+        ("explain", "from a file of metrics to the explanation of an alert, and how the cost grows"),
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
