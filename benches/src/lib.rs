@@ -17,6 +17,7 @@
 //! assert_eq!(shape.expected(), vec![0, 1, 2, 2, 4, 3]);
 //! ```
 
+pub mod clips;
 pub mod crash;
 pub mod house;
 pub mod mezz;

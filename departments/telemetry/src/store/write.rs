@@ -104,6 +104,9 @@ impl super::Inner {
         let number = end.div_euclid(step);
         self.apply(id, number, effect, value);
         self.newest = self.newest.max(end);
+        if let Some(tap) = &mut self.tap {
+            tap.note(id, end, effect, value);
+        }
         let Self { log: Some(log), series, .. } = self else { return };
         if let Some(Some(series)) = series.get_mut(id as usize) {
             // A log knows a series from its first sample on, whatever other logs and segments know.
@@ -191,6 +194,9 @@ impl Batch<'_> {
     /// # Errors
     /// A disk that does not take it. The samples are in memory then, but would not survive a restart.
     pub fn commit(mut self) -> Result<Written, StoreError> {
+        if let Some(tap) = &mut self.inner.tap {
+            tap.hand_on();
+        }
         match &mut self.inner.log {
             Some(log) => log.commit().map(|()| self.written),
             None => Ok(self.written),
