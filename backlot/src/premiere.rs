@@ -18,6 +18,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use crate::premiere_report::{self, Scene};
 use crate::sample::Sample;
 
 /// The composition.
@@ -54,7 +55,7 @@ pub(crate) fn command() -> Command {
         .arg(Arg::new("quality").long("quality").value_name("METRIC").value_parser(["auto", "vmaf", "vmaf_v0", "psnr"]).default_value("auto").help("What quality is measured with: vmaf is v1, vmaf_v0 is v0.6.1; auto is the first of them whose model is found, else PSNR"))
         .arg(Arg::new("rungs").long("rungs").value_name("N").value_parser(value_parser!(u32).range(1..=64)).default_value("6").help("The most rungs for each codec"))
         .arg(Arg::new("target").long("target").value_name("TARGET").value_parser(value_parser!(Target)).action(ArgAction::Append).help("A rung with the least bits for a quality or the best quality for a rate: vmaf=93, psnr=40, rate=1500k; may be repeated, and is instead of a whole ladder"))
-        .arg(Arg::new("out").long("out").value_name("DIR").value_parser(value_parser!(PathBuf)).help("Write the package and report.json there; DIR must not exist"))
+        .arg(Arg::new("out").long("out").value_name("DIR").value_parser(value_parser!(PathBuf)).help("Write the package, report.json and the report's notebook there; DIR must not exist"))
         .arg(Arg::new("no-cache").long("no-cache").action(ArgAction::SetTrue).help("Encode everything anew"))
         .arg(Arg::new("detach").short('d').long("detach").action(ArgAction::SetTrue).help("Submit and leave the work to a running server"))
         .arg(Arg::new("exit").long("exit").action(ArgAction::SetTrue).help("Do not stay to serve the report, even at a terminal"))
@@ -82,7 +83,11 @@ pub(crate) async fn begin(
         return Ok(run);
     }
     let options = SubmitOptions { by: "premiere".to_owned(), no_cache, ..SubmitOptions::default() };
-    house.work.submit(spec(), params, options, Some(&house.kinds)).await.map_err(failed)
+    house
+        .work
+        .submit(Scene::here().compose(spec()), params, options, Some(&house.kinds))
+        .await
+        .map_err(failed)
 }
 
 async fn params(
@@ -224,16 +229,25 @@ pub(crate) async fn conclude(
     }
     let report = report(house, status).await.map_err(failed)?;
     if let Some(directory) = matches.get_one::<PathBuf>("out") {
-        export(house, &report, directory).await?;
+        export(house, status, &report, directory).await?;
     }
     let link = address.map(|address| format!("{address}/titles/{}", status.id));
+    let out = matches.get_one::<PathBuf>("out");
+    let has_notebook = premiere_report::notebook(house, status).await.map_err(failed)?.is_some();
+    let notebook =
+        has_notebook.then(|| premiere_report::place(out.map(PathBuf::as_path), address, &status.id));
     match context.format {
-        OutputFormat::Json => context.print(
-            &json!({"report": report, "url": link, "out": matches.get_one::<PathBuf>("out")}),
-            |_| String::new(),
-        )?,
-        OutputFormat::Text => context
-            .print(&report, |report| summary(report, status, link.as_deref(), matches.get_one("out")))?,
+        OutputFormat::Json => context
+            .print(&json!({"report": report, "url": link, "out": out, "notebook": notebook}), |_| {
+                String::new()
+            })?,
+        OutputFormat::Text => context.print(&report, |report| {
+            let mut text = summary(report, status, link.as_deref(), out);
+            if let Some(notebook) = &notebook {
+                text.push_str(&format!("{:<9} {notebook}\n", "notebook"));
+            }
+            text
+        })?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -308,7 +322,12 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
 }
 
 /// Writes the package's files and the report; the directory appears only when it is complete.
-async fn export(house: &House, report: &Report, directory: &Path) -> Result<(), CommandError> {
+async fn export(
+    house: &House,
+    status: &RunStatus,
+    report: &Report,
+    directory: &Path,
+) -> Result<(), CommandError> {
     let fail = |error: String| {
         CommandError::failed(
             format!("cannot write {}: {error}", directory.display()),
@@ -333,6 +352,7 @@ async fn export(house: &House, report: &Report, directory: &Path) -> Result<(), 
         }
         let text = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
         std::fs::write(partial.join("report.json"), text).map_err(|error| error.to_string())?;
+        premiere_report::export(house, status, &partial).await?;
         std::fs::rename(&partial, directory).map_err(|error| error.to_string())
     }
     .await;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `cargo run --release -p backlot-benches --bin work` | speed of durable work beside Prefect, Luigi and Dask |
 //! | `cargo run --release -p backlot-benches --bin mezzfs` | mounts of an S3 object: ours, s3fs, rclone |
+//! | `cargo run --release -p backlot-benches --bin telemetry` | the metrics store beside VictoriaMetrics |
 //! | `cargo run --release -p backlot-benches --bin crash` | a hundred `kill -9`, and what came of every task |
 //!
 //! ```
@@ -22,3 +23,4 @@ pub mod house;
 pub mod mezz;
 pub mod speed;
 pub mod statistics;
+pub mod telemetry;

@@ -163,7 +163,7 @@ pub fn checks() -> Vec<Check> {
                 "vmaf_float_4k_v0.6.1:name=uhd",
                 "vmaf_float_b_v0.6.3:name=replicas",
             ],
-            &["float_vif=vif_kernelscale=0.5", "float_motion=motion_fps_weight=1.5"],
+            &["float_vif=vif_kernelscale=0.5", "float_motion=motion_fps_weight=1.5", "float_psnr"],
             Tolerance::Near(1e-4, &[]),
         ),
         Check {

@@ -90,7 +90,7 @@ fn chroma_row(out: &mut [u16], frame: &Frame, plane: usize, y: usize) {
         across: usize,
         y: usize,
     ) {
-        let stride = width.next_multiple_of(STRIDE_UNIT);
+        let stride = width.max(1).next_multiple_of(STRIDE_UNIT);
         let row = y / 2;
         if row >= height {
             let samples = plane.row(plane.height() - 1);

@@ -60,6 +60,7 @@ pub(crate) enum Checked {
     FloatMotion(MotionOptions),
     FloatAdm(FloatAdmOptions),
     FloatVif(FloatVifOptions),
+    FloatPsnr,
 }
 
 impl Checked {
@@ -111,6 +112,7 @@ impl Checked {
                 }
                 Self::PsnrHvs
             }
+            ExtractorKind::FloatPsnr => Self::FloatPsnr,
             ExtractorKind::FloatMotion => {
                 least(3)?;
                 Self::FloatMotion(MotionOptions::of_float(values))
@@ -262,6 +264,7 @@ impl Extractors {
             }
             Checked::Ciede => raw.push(self.ciede.score(self.isa, reference, distorted)),
             Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
+            Checked::FloatPsnr => raw.push(psnr::float_score(self.isa, reference, distorted)),
             Checked::FloatAdm(options) => raw.extend(float::adm(options, reference, distorted)?),
             Checked::FloatVif(options) => raw.extend(float::vif(self.isa, options, reference, distorted)),
             Checked::Motion(_) | Checked::FloatMotion(_) | Checked::Adm(_) | Checked::Vif { .. } => {}
@@ -388,6 +391,7 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
                 finished.during.push(column(base, index));
             }
         }
+        Checked::FloatPsnr => finished.during.push(column("float_psnr", 0)),
         Checked::FloatMotion(options) => {
             let sad: Vec<f64> = raw.iter().map_while(|frame| frame.first().copied()).collect();
             let [motion2, motion, motion3] = float::finish_motion(options, &sad);

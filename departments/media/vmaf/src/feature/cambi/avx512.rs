@@ -3,6 +3,8 @@
 //! Counts of a value lie side by side by column. Masked pixels are flat, so most often all sixteen have one value and their
 //! counts are one load; else they are gathered.
 
+#![allow(clippy::wildcard_imports, reason = "instructions by their names")]
+#![allow(clippy::cast_ptr_alignment, reason = "loads and stores that need no alignment")]
 #![allow(unsafe_code, reason = "histograms are read by address; lengths are checked on entry")]
 
 use std::arch::x86_64::*;
