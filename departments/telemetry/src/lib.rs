@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `/atlas/api/v4/update`, `/atlas/api/v1/publish` | datapoints of Spectator and Atlas clients |
 //! | `/atlas/api/v1/graph`, `/atlas/api/v1/tags`, `/atlas/api/v1/expr` | queries |
+//! | `/alertmanager` | alerts and silences: Alertmanager's interface |
+//! | `/telemetry/api/v1/rules`, `/telemetry/lwc/api/v1/…`, `/telemetry/api/v2/subscribe/…` | alert rules, subscriptions |
 //! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus` | samples of Prometheus, vmagent, exporters |
 //!
 //! ```
@@ -27,10 +29,12 @@
 
 pub mod store;
 
+mod alerts;
 mod atlas_door;
 mod commands;
 mod department;
 mod ingest;
+mod lwc;
 mod openapi;
 mod pages;
 mod prometheus;
@@ -39,4 +43,4 @@ mod source;
 mod state;
 
 pub use department::Telemetry;
-pub use settings::Settings;
+pub use settings::{AlertSettings, Settings};

@@ -10,6 +10,7 @@ use backlot_web::ApiError;
 use tokio::sync::Semaphore;
 
 use crate::Settings;
+use crate::alerts::{Alerting, Feed};
 use crate::store::Store;
 
 /// Queries evaluated at once: each keeps a processor busy, and may hold half a gigabyte.
@@ -23,6 +24,10 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) counters: Arc<Counters>,
     pub(crate) queries: Arc<Semaphore>,
+    /// Where datapoints go as they arrive.
+    pub(crate) feed: Feed,
+    /// The alerts, or why there are none here.
+    pub(crate) alerts: Result<Alerting, Arc<str>>,
 }
 
 /// What happened since the start.
@@ -42,7 +47,9 @@ impl Counters {
 impl State {
     pub(crate) fn new(store: Arc<Store>, settings: Settings, ledger: Ledger) -> Self {
         let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
-        Self { store, settings: Arc::new(settings), ledger, counters: Arc::default(), queries }
+        let (counters, feed) = (Arc::default(), Feed::default());
+        let alerts = Err("the alerts have not started".into());
+        Self { store, settings: Arc::new(settings), ledger, counters, queries, feed, alerts }
     }
 
     /// The time in milliseconds since 1970.

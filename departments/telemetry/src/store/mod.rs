@@ -14,9 +14,11 @@ mod log;
 mod read;
 mod segment;
 mod series;
+mod tap;
 mod write;
 
 pub use read::{Membership, ReadLimits};
+pub use tap::{Applied, Tap};
 pub use write::{Batch, Effect, Sample, Written};
 
 use std::collections::HashMap;
@@ -118,6 +120,8 @@ pub(crate) struct Inner {
     /// Bytes of the segments there are.
     segment_bytes: u64,
     samples: u64,
+    /// Who is told of every value.
+    tap: Option<tap::Tapped>,
 }
 
 /// How much there is.
@@ -150,6 +154,7 @@ impl Store {
             texts: std::collections::HashSet::new(),
             segment_bytes: 0,
             samples: 0,
+            tap: None,
         };
         let store = Self { options, inner: RwLock::new(inner) };
         if let Some(directory) = store.options.directory.clone() {

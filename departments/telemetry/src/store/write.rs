@@ -99,6 +99,7 @@ impl Batch<'_> {
         let Some(series) = inner.series[id as usize].as_mut() else { return false };
         let log = &mut inner.log;
         let newest = &mut inner.newest;
+        let tap = &mut inner.tap;
         let mut put = |series: &mut super::SeriesData, end: i64, effect: Effect, value: f64| {
             if value.is_nan() {
                 return;
@@ -106,6 +107,9 @@ impl Batch<'_> {
             let number = end.div_euclid(step);
             series.apply(number, effect, value);
             *newest = (*newest).max(end);
+            if let Some(tap) = tap {
+                tap.note(id, end, effect, value);
+            }
             if let Some(log) = log {
                 log.sample(id, number, effect, value);
             }
@@ -139,6 +143,9 @@ impl Batch<'_> {
     /// # Errors
     /// A disk that does not take it. The samples are in memory then, but would not survive a restart.
     pub fn commit(mut self) -> Result<Written, StoreError> {
+        if let Some(tap) = &mut self.inner.tap {
+            tap.hand_on();
+        }
         match &mut self.inner.log {
             Some(log) => log.commit().map(|()| self.written),
             None => Ok(self.written),

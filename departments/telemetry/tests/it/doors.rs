@@ -10,18 +10,19 @@ use backlot_web::{Shell, Tokens, WebConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-struct Serving {
-    home: TempDir,
-    house: House,
+pub(crate) struct Serving {
+    pub(crate) home: TempDir,
+    pub(crate) house: House,
     departments: [Box<dyn Department>; 1],
-    server: Server,
+    pub(crate) server: Server,
     token: String,
 }
 
 impl Serving {
-    async fn at(home: TempDir, settings: Value) -> Self {
+    pub(crate) async fn at(home: TempDir, settings: Value) -> Self {
         let departments: [Box<dyn Department>; 1] = [Box::<Telemetry>::default()];
-        let ledger = Ledger::open("sqlite::memory:").expect("a ledger");
+        let ledger =
+            Ledger::open(&format!("sqlite://{}/ledger.db", home.path().display())).expect("a ledger");
         let store = Store::open(&format!("file://{}/blobs", home.path().display())).expect("a store");
         let sections = json!({ "telemetry": settings }).as_object().cloned().expect("an object");
         let house =
@@ -42,21 +43,26 @@ impl Serving {
         Self::at(tempfile::tempdir().expect("a directory"), settings).await
     }
 
-    async fn again(self, settings: Value) -> Self {
+    pub(crate) async fn again(self, settings: Value) -> Self {
         self.departments[0].stop(&self.house).await;
         Self::at(self.home, settings).await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         self.server.send(&format!("POST {path}"), &[("content-type", "application/json")], body).await
     }
 
-    async fn json(&self, path: &str) -> Value {
+    pub(crate) async fn json(&self, path: &str) -> Value {
         let answer = self.server.get(path, &[]).await;
         answer.json()
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) async fn page(&self, path: &str) -> Answer {
+        let authorization = format!("Bearer {}", self.token);
+        self.server.get(path, &[("authorization", &authorization), ("accept", "text/html")]).await
+    }
+
+    pub(crate) fn now(&self) -> i64 {
         self.house.ledger.now().micros() / 1000
     }
 }

@@ -1,4 +1,5 @@
 //! The department: its store against a naive one and across restarts, its doors through the house's own shell.
 
+mod alerts;
 mod doors;
 mod store;
