@@ -16,7 +16,16 @@ use crate::workspace::Workspace;
 
 /// Everything that a test may look for.
 pub(crate) fn everything(workspace: &Workspace) -> Result<(), Failure> {
-    debian::install(&[debian::FFMPEG, debian::CHROMIUM, debian::FUSE, debian::POSTGRESQL, debian::PYTHON])?;
+    debian::install(&[
+        debian::ALERTMANAGER,
+        debian::FFMPEG,
+        debian::CHROMIUM,
+        debian::FUSE,
+        debian::POSTGRESQL,
+        debian::PROMETHEUS,
+        debian::PYTHON,
+        debian::VICTORIA_METRICS,
+    ])?;
     venv::install(&workspace.root, &workspace.venv, &[venv::DATA, venv::TOOLS])?;
     println!("setup: ready; Python in {}", workspace.venv.display());
     Ok(())

@@ -32,6 +32,7 @@ pub(crate) const BENCHES: Suites = Suites {
         Ok(folder)
     },
     programs: &[
+        ("alerts", "a hundred thousand alert expressions against a million values in one step"),
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
@@ -47,6 +48,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     prefix: "conformance-",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
+        ("alerts", "Debian's Alertmanager told the same; amtool, Prometheus and vmalert as clients"),
         ("jupyter", "jupyter_server's own API tests against our Jupyter server"),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
         ("signals", "change points against an exhaustive search, incidents, ruptures' own tests"),
