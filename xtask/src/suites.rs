@@ -32,6 +32,7 @@ pub(crate) const BENCHES: Suites = Suites {
         Ok(folder)
     },
     programs: &[
+        ("jupyter", "our Jupyter server beside jupyter_server, with and without TCP_NODELAY"),
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
@@ -47,7 +48,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     prefix: "conformance-",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
-        ("jupyter", "jupyter_server's own API tests against our Jupyter server"),
+        ("jupyter", "jupyter_server's own API tests, @jupyterlab/services, a gateway's client, JupyterLab in a browser"),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
         ("signals", "change points against an exhaustive search, incidents, ruptures' own tests"),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),

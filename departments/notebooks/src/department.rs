@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backlot_department::{
-    Access, Check, CommandContext, CommandError, Department, Finding, House, Install, Kind, Need, Page,
+    Access, Check, CommandContext, CommandError, Department, Door, Error, Finding, House, Install, Kind,
+    Need, Page,
 };
+use backlot_jupyter::{JupyterDoor, Settings};
 use backlot_web::console::Icon;
 
 use crate::kernel::{KernelPool, KernelSearch};
@@ -18,12 +20,13 @@ const ACCESS: Access = Access::ReadWrite { read: "runs:read", write: "runs:write
 pub struct Notebooks {
     search: KernelSearch,
     pool: KernelPool,
+    jupyter: JupyterDoor,
 }
 
 impl Notebooks {
     /// The department with these kernels.
     pub fn new(search: KernelSearch) -> Notebooks {
-        Notebooks { search, pool: KernelPool::new() }
+        Notebooks { search, pool: KernelPool::new(), jupyter: JupyterDoor::default() }
     }
 }
 
@@ -44,6 +47,23 @@ impl Department for Notebooks {
         "Parameterised notebooks as papermill runs them: on the command line and as tasks; their values, their differences"
     }
 
+    async fn start(&self, house: &House) -> Result<(), Error> {
+        // A misspelt setting stops every command, not only the server.
+        Settings::of(house).map(drop)
+    }
+
+    async fn serve(&self, house: &House) -> Result<(), Error> {
+        self.jupyter.serve(house).await
+    }
+
+    async fn stop(&self, _house: &House) {
+        self.jupyter.stop().await;
+    }
+
+    fn doors(&self, _house: &House) -> Vec<Door> {
+        self.jupyter.doors()
+    }
+
     fn kinds(&self) -> Vec<Arc<dyn Kind>> {
         kind::all(&self.search, &self.pool)
     }
@@ -53,16 +73,24 @@ impl Department for Notebooks {
     }
 
     fn commands(&self) -> Vec<clap::Command> {
-        cli::all()
+        let own = cli::all().into_iter().map(|command| match command.get_name() {
+            "notebook" => command.subcommand(backlot_jupyter::kernelspec_command()),
+            _ => command,
+        });
+        own.chain([backlot_jupyter::command()]).collect()
     }
 
     async fn run_command(
         &self,
-        _name: &str,
+        name: &str,
         matches: &clap::ArgMatches,
         context: &CommandContext,
     ) -> Result<ExitCode, CommandError> {
-        cli::run(matches, context).await
+        match (name, matches.subcommand()) {
+            ("jupyter", _) => backlot_jupyter::run(matches, context).await,
+            (_, Some(("kernelspec", matches))) => backlot_jupyter::run_kernelspec(matches, context).await,
+            _ => cli::run(matches, context).await,
+        }
     }
 
     fn checks(&self) -> Vec<Check> {
