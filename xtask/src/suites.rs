@@ -59,9 +59,15 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
         ("alerts", "Debian's Alertmanager told the same; amtool, Prometheus and vmalert as clients"),
-        ("jupyter", "jupyter_server's own API tests, @jupyterlab/services, a gateway's client, JupyterLab in a browser"),
+        (
+            "jupyter",
+            "jupyter_server's own API tests, @jupyterlab/services, a gateway's client, JupyterLab in a browser",
+        ),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
-        ("signals", "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB"),
+        (
+            "signals",
+            "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB",
+        ),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
         ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
     ],

@@ -70,7 +70,7 @@ impl Department for Notebooks {
 
     async fn serve(&self, house: &House) -> Result<(), Error> {
         self.shop.serve();
-        self.jupyter.serve(house).await
+        self.jupyter.serve(house, self.shop.after_save()).await
     }
 
     async fn stop(&self, _house: &House) {

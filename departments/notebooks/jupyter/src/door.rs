@@ -17,6 +17,7 @@ use backlot_web::Caller;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::contents::AfterSave;
 use crate::deploy::Deployments;
 use crate::guard::User;
 use crate::server::{Config, KernelLimits, Server};
@@ -98,12 +99,13 @@ impl Settings {
 pub struct JupyterDoor(OnceLock<Arc<Server>>);
 
 impl JupyterDoor {
-    /// Opens the server.
+    /// Opens the server, which tells `after_save` of notebooks that clients save.
     ///
     /// # Errors
     /// Settings that do not fit; folders that cannot be used.
-    pub async fn serve(&self, house: &House) -> Result<(), Error> {
+    pub async fn serve(&self, house: &House, after_save: AfterSave) -> Result<(), Error> {
         let mut config = Settings::of(house)?.config(house);
+        config.after_save = after_save;
         let deployments = Deployments::open(&house.ledger, versions_folder(house));
         config.deployments = Some(deployments.map_err(|error| Error::start("notebooks", error))?);
         let opened = tokio::task::spawn_blocking(move || {

@@ -37,6 +37,7 @@ mod web;
 
 pub use backlot_notebooks_kernels::KernelSearch;
 pub use command::{command, run};
+pub use contents::AfterSave;
 pub use contents::place::Hidden;
 pub use deploy::cli::{command as kernelspec_command, run as run_kernelspec};
 pub use door::{JupyterDoor, Settings};

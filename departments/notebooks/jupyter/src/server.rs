@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::capture::Capture;
 use crate::contents::place::{Hidden, Root};
-use crate::contents::{Contents, routes};
+use crate::contents::{AfterSave, Contents, routes};
 use crate::deploy::Deployments;
 use crate::events::Events;
 use crate::kernel::Kernels;
@@ -58,6 +58,8 @@ pub struct Config {
     pub cull_terminals_after: Option<Duration>,
     /// The kernelspecs that are deployed to this server, beside those that are installed.
     pub deployments: Option<Deployments>,
+    /// Who is told of notebooks that clients save.
+    pub after_save: AfterSave,
     /// How clients that are gone without a word are found.
     pub pings: Pings,
     /// Whether a client may end the server.
@@ -117,6 +119,7 @@ impl Config {
             shell: terminals::default_shell(),
             cull_terminals_after: None,
             deployments: None,
+            after_save: AfterSave::default(),
             pings: Pings::default(),
             may_shut_down: false,
         }
@@ -182,7 +185,7 @@ impl Server {
         let at_root = |why| OpenError::Root { root: config.root.clone(), why };
         let root = Root::new(&config.root, config.hidden).map_err(at_root)?;
         let at_state = |why| OpenError::State { folder: config.state.clone(), why };
-        let contents = Contents::open(root, &config.state).map_err(at_state)?;
+        let contents = Contents::open(root, &config.state, config.after_save.clone()).map_err(at_state)?;
         let events = Events::open(&config.state).map_err(at_state)?;
         let contents = Arc::new(contents);
         let capture = Arc::new(Capture::new(contents.clone()));

@@ -90,6 +90,7 @@ fn handle(server: &Server, user: &User, method: &Method, uri: &Uri, body: &[u8])
         (Target::File(path), "PUT") => {
             let (status, model) = put(contents, &path, parse(body)?)?;
             server.capture.saved(&model.path);
+            contents.keep(&model.path, &user.0);
             emit(if status == StatusCode::CREATED { "create" } else { "save" }, &model.path, None);
             answer(status, &model)
         }
@@ -97,6 +98,7 @@ fn handle(server: &Server, user: &User, method: &Method, uri: &Uri, body: &[u8])
             let wish = parse(body)?;
             let source = wish.as_ref().and_then(|wish| wish.get("copy_from")?.as_str().map(str::to_owned));
             let model = post(contents, &path, wish)?;
+            contents.keep(&model.path, &user.0);
             emit(if source.is_some() { "copy" } else { "create" }, &model.path, source.as_deref());
             answer(StatusCode::CREATED, &model)
         }
@@ -126,6 +128,7 @@ fn handle(server: &Server, user: &User, method: &Method, uri: &Uri, body: &[u8])
         }
         (Target::Checkpoint(path, id), "POST") => {
             contents.restore_checkpoint(&path, &id)?;
+            contents.keep(&path, &user.0);
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         (Target::Checkpoint(path, id), "DELETE") => {
