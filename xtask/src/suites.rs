@@ -64,10 +64,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
             "jupyter_server's own API tests, @jupyterlab/services, a gateway's client, JupyterLab in a browser",
         ),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
-        (
-            "signals",
-            "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB",
-        ),
+        ("signals", "change points, incidents and outlier hosts against the truth; ruptures' own tests; NAB"),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
         ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
     ],

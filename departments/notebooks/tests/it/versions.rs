@@ -133,7 +133,7 @@ async fn what_a_jupyter_client_saves_is_a_version_before_it_is_told_so() {
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     for source in ["one", "two"] {
         let model = format!("{{\"type\": \"notebook\", \"content\": {}}}", notebook(&[source]).to_text());
-        let saved = server.send("PUT", "/jupyter/api/contents/mine.ipynb", &headers, model.as_bytes()).await;
+        let saved = server.send("PUT /jupyter/api/contents/mine.ipynb", &headers, &model).await;
         assert!(saved.status == 201 || saved.status == 200, "{}", saved.text());
     }
     let shown = server.get("/notebooks/versions/of?path=mine.ipynb", &headers[..1]).await.text();
