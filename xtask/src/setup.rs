@@ -21,6 +21,7 @@ pub(crate) fn everything(workspace: &Workspace) -> Result<(), Failure> {
         debian::FFMPEG,
         debian::CHROMIUM,
         debian::FUSE,
+        debian::BUBBLEWRAP,
         debian::POSTGRESQL,
         debian::PROMETHEUS,
         debian::PYTHON,
@@ -43,11 +44,32 @@ pub(crate) fn for_premiere(workspace: &Workspace, fetches_a_sample: bool) -> Res
     Ok(())
 }
 
-/// The peers of the benchmarks, in a Python environment of their own at `folder`: their pins must not decide which
+/// The kernel in which the premiere's report runs. The premiere goes without where it cannot be had.
+pub(crate) fn kernel_for_premiere(workspace: &Workspace) {
+    if venv::has_kernel(&workspace.venv) {
+        return;
+    }
+    let has_python = venv::is_made(&workspace.venv)
+        || succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]));
+    let python = if has_python { Ok(()) } else { debian::install(&[debian::PYTHON]) };
+    let installed = python.and_then(|()| venv::install(&workspace.root, &workspace.venv, &[venv::KERNEL]));
+    if let Err(failure) = installed {
+        println!("setup: no Jupyter kernel, so the premiere goes without its report: {}", failure.message);
+    }
+}
+
+/// The peers of the benchmarks and the clips, in a Python environment of their own at `folder`: their pins must not decide which
 /// versions the tests run with.
 pub(crate) fn for_benches(workspace: &Workspace, folder: &Path) -> Result<(), Failure> {
-    debian::install(&[debian::POSTGRESQL, debian::PYTHON, debian::S3FS, debian::RCLONE])?;
-    venv::install(&workspace.root, folder, &[venv::PEERS])
+    debian::install(&[
+        debian::POSTGRESQL,
+        debian::PYTHON,
+        debian::S3FS,
+        debian::RCLONE,
+        debian::VICTORIA_METRICS,
+        debian::NODE_EXPORTER,
+    ])?;
+    venv::install(&workspace.root, folder, &[venv::PEERS, venv::DATA])
 }
 
 /// Hands the Python environment at `venv`, if it is there, to a child program: as `BACKLOT_VENV`, and as the `python3`

@@ -9,16 +9,19 @@ use backlot_department::{
     Access, CommandContext, CommandError, Department, Door, Error, Health, HealthCheck, House, Page, Services,
 };
 use backlot_series::Source;
+use backlot_spectator::AgentHandle;
 use backlot_web::console::Icon;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::alerts::{self, Alerting, ServiceError};
 use crate::ingest::LARGEST_BODY;
+use crate::prometheus::scrape;
+use crate::settings::AgentSettings;
 use crate::source::TelemetrySource;
 use crate::state::{Slot, State};
 use crate::store::Store;
-use crate::{Settings, atlas_door, commands, lwc, openapi, pages, prometheus};
+use crate::{Settings, agent, atlas_door, commands, lwc, openapi, own, pages, prometheus};
 
 /// Where Atlas' interface is; pages link to it.
 pub(crate) const ATLAS_DOOR: &str = "/atlas";
@@ -34,6 +37,7 @@ const LARGEST_ALERTS: u64 = 16 << 20;
 pub struct Telemetry {
     slot: Slot,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    agent: tokio::sync::Mutex<Option<AgentHandle>>,
 }
 
 #[async_trait]
@@ -69,7 +73,7 @@ impl Department for Telemetry {
         let store = opened
             .map_err(|error| Error::start(self.name(), error))?
             .map_err(|error| Error::start(self.name(), error))?;
-        let mut state = State::new(Arc::new(store), settings, house.ledger.clone());
+        let mut state = State::new(Arc::new(store), settings, house.ledger.clone(), &house.meters);
         let mut begun = Vec::new();
         match Alerting::start(house, &state, &mut begun).await {
             Ok(alerting) => state.alerts = Ok(alerting),
@@ -80,16 +84,28 @@ impl Department for Telemetry {
             }
             Err(error) => return Err(Error::start(self.name(), error)),
         }
+        let agent = agent::start(&state, &state.settings.agent).await;
+        *self.agent.lock().await = agent;
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.append(&mut begun);
         tasks.push(tokio::spawn(keep_synced(state.clone())));
         tasks.push(tokio::spawn(keep_checkpoints(state.clone())));
+        tasks.push(tokio::spawn(own::publish(state.clone(), house.meters.clone(), house.work.clone())));
+        for scrape in &state.settings.scrape {
+            tasks.extend(
+                scrape::targets(scrape).map(|target| tokio::spawn(scrape::keep(state.clone(), target))),
+            );
+        }
         // A department serves once; a second state would never be seen.
         drop(self.slot.set(state));
         Ok(())
     }
 
-    async fn stop(&self, _house: &House) {
+    async fn stop(&self, house: &House) {
+        if let Some(agent) = self.agent.lock().await.take() {
+            // What clients have sent is in the store before it closes.
+            agent.stop().await;
+        }
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }
@@ -98,16 +114,21 @@ impl Department for Telemetry {
             alerting.stop().await;
         }
         let now = state.now();
-        let last =
-            tokio::task::spawn_blocking(move || state.store.checkpoint(now).or_else(|_| state.store.sync()))
-                .await;
+        let registry = house.meters.clone();
+        let last = tokio::task::spawn_blocking(move || {
+            own::once(&state, &registry, Duration::MAX, &own::common_tags());
+            let last = state.store.checkpoint(now).or_else(|_| state.store.sync());
+            state.store.release();
+            last
+        })
+        .await;
         if let Ok(Err(error)) = last {
             tracing::error!(%error, "the last metrics could not be written");
         }
     }
 
-    fn doors(&self, _house: &House) -> Vec<Door> {
-        vec![
+    fn doors(&self, house: &House) -> Vec<Door> {
+        let mut doors = vec![
             Door::http("atlas", ATLAS_DOOR, atlas_door::routes(self.slot.clone()))
                 .access(Access::Open)
                 .body_limit(LARGEST_BODY as u64)
@@ -136,7 +157,9 @@ impl Department for Telemetry {
                     "Atlas' evaluation library, curl",
                     "base URL of LWC and of the alert rules: http://HOST:PORT/telemetry",
                 ),
-        ]
+        ];
+        doors.extend(settings(house).map(|settings| agent_doors(&settings.agent)).unwrap_or_default());
+        doors
     }
 
     fn pages(&self, _house: &House) -> Vec<Page> {
@@ -177,6 +200,26 @@ impl Department for Telemetry {
             }
         })
     }
+}
+
+/// The sockets of the agent inside the server, as they are configured.
+fn agent_doors(agent: &AgentSettings) -> Vec<Door> {
+    if !agent.enabled {
+        return Vec::new();
+    }
+    let lines = agent.lines.map(|address| {
+        Door::socket("spectatord", format!("udp://{address}"))
+            .client("spectator-py, -go, -cpp, -js, a shell", "their default, udp://127.0.0.1:1234")
+    });
+    let unix = agent.unix.as_ref().map(|path| {
+        Door::socket("spectatord-unix", format!("unix://{}", path.display()))
+            .client("spectator-py, -go, -cpp, -js", "SPECTATOR_OUTPUT_LOCATION=unix://PATH")
+    });
+    let statsd = agent.statsd.map(|address| {
+        Door::socket("dogstatsd", format!("udp://{address}"))
+            .client("hot-shots and other DogStatsD clients", "DD_AGENT_HOST=127.0.0.1")
+    });
+    [lines, unix, statsd].into_iter().flatten().collect()
 }
 
 fn settings(house: &House) -> Result<Settings, Error> {

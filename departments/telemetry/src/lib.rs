@@ -10,7 +10,9 @@
 //! | `/atlas/api/v1/graph`, `/atlas/api/v1/tags`, `/atlas/api/v1/expr` | queries |
 //! | `/alertmanager` | alerts and silences: Alertmanager's interface |
 //! | `/telemetry/api/v1/rules`, `/telemetry/lwc/api/v1/…`, `/telemetry/api/v2/subscribe/…` | alert rules, subscriptions |
-//! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus` | samples of Prometheus, vmagent, exporters |
+//! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus`, `/prometheus/metrics/job/…` | samples of Prometheus, vmagent, exporters, batch jobs |
+//! | `/prometheus/metrics` | what this server counts, for Prometheus |
+//! | UDP 1234 and 8125 | lines of Spectator and DogStatsD clients |
 //!
 //! ```
 //! use backlot_atlas::{Database, evaluate, parse, zone};
@@ -29,6 +31,7 @@
 
 pub mod store;
 
+mod agent;
 mod alerts;
 mod atlas_door;
 mod commands;
@@ -36,6 +39,7 @@ mod department;
 mod ingest;
 mod lwc;
 mod openapi;
+mod own;
 mod pages;
 mod prometheus;
 mod settings;
@@ -43,4 +47,4 @@ mod source;
 mod state;
 
 pub use department::Telemetry;
-pub use settings::{AlertSettings, Settings};
+pub use settings::{AgentSettings, AlertSettings, ScrapeSettings, Settings, TierSettings};

@@ -42,6 +42,11 @@ pub(crate) fn fragment() -> Value {
             "/atlas/api/v1/expr": get("How an expression is executed, word by word", expression()),
             "/atlas/api/v1/expr/normalize": get("An expression as it is written back", expression()),
             "/atlas/api/v1/expr/complete": get("Words that could follow", expression()),
+            "/atlas/api/v1/expr/strip": get("An expression without conditions on some keys", vec![
+                query("q", "A stack expression"),
+                query("k", "A key to leave out; any number of them"),
+                query("r", "What to leave out besides: filter, style"),
+            ]),
             "/atlas/api/v1/expr/queries": get("The queries of an expression", expression()),
             "/atlas/api/v1/publish": post("Publishes datapoints with timestamps", "application/json"),
             "/atlas/api/v4/update": post("Adds counts and gauges to the present step, over all senders", "application/json"),

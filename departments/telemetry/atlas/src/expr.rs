@@ -368,6 +368,7 @@ impl Priority {
 pub(crate) enum Change {
     Offset(i64),
     And(Query),
+    WithoutKeys(Vec<Arc<str>>),
     By(Vec<Arc<str>>),
     AlsoBy(Vec<Arc<str>>),
     Consolidate(Consolidation),
@@ -456,7 +457,10 @@ impl Expr {
             (Kind::Named(named), _) => {
                 let on = match (&named.on, change) {
                     (On::Query(query), Change::And(more)) => On::Query(query.clone().and(more.clone())),
-                    (On::Expr(expr), Change::And(_) | Change::Offset(_)) => On::Expr(expr.change(change)?),
+                    (On::Query(query), Change::WithoutKeys(keys)) => On::Query(query.without_keys(keys)),
+                    (On::Expr(expr), Change::And(_) | Change::WithoutKeys(_) | Change::Offset(_)) => {
+                        On::Expr(expr.change(change)?)
+                    }
                     (on, _) => on.clone(),
                 };
                 Kind::Named(Named { on, expr: named.expr.change(change)?, ..named.clone() })
@@ -464,6 +468,27 @@ impl Expr {
             (kind, _) => kind.with_children(&|child| child.change(change))?,
         };
         Self::new(kind)
+    }
+
+    /// The expression with its queries without their conditions on these keys.
+    ///
+    /// # Errors
+    /// As [`Expr::new`].
+    pub fn without_keys(&self, keys: &[Arc<str>]) -> Result<Self, Error> {
+        self.change(&Change::WithoutKeys(keys.to_vec()))
+    }
+
+    /// The expression with every filter replaced by what it filters.
+    ///
+    /// # Errors
+    /// As [`Expr::new`].
+    pub fn without_filters(&self) -> Result<Self, Error> {
+        match self.kind() {
+            Kind::Filter(inner, _) | Kind::Stat(_, inner) | Kind::Priority(_, inner) => {
+                inner.without_filters()
+            }
+            kind => Self::new(kind.with_children(&|child| child.without_filters())?),
+        }
     }
 
     /// The expression with the statistics of a filter's condition bound to the line that is filtered.
@@ -485,6 +510,7 @@ fn changed(data: &DataExpr, change: &Change) -> DataExpr {
     match change {
         Change::Offset(offset) => data.offset = *offset,
         Change::And(query) => data.query = data.query.and(query.clone()),
+        Change::WithoutKeys(keys) => data.query = data.query.without_keys(keys),
         Change::By(keys) => data.keys.clone_from(keys),
         Change::AlsoBy(keys) => {
             let more = keys.iter().filter(|key| !data.keys.contains(key)).cloned().collect::<Vec<_>>();
