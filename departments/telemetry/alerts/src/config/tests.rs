@@ -64,8 +64,8 @@ fn the_whole_file_is_read() {
         keys,
         [
             "{}",
-            r#"{}/{service="db",severity=~"page|ticket"}"#,
-            r#"{}/{service="db",severity=~"page|ticket"}/{owner="a,b",team!="x"}"#,
+            r#"{}/{service="db",severity=~"^(?:page|ticket)$"}"#,
+            r#"{}/{service="db",severity=~"^(?:page|ticket)$"}/{owner="a,b",team!="x"}"#,
             r#"{}/{service="db"}"#
         ]
     );
