@@ -428,9 +428,10 @@ fn row_contrast(
         let weights = &CONTRAST_WEIGHTS[..options.visible.len()];
         #[allow(unsafe_code, reason = "the processor was asked")]
         // SAFETY: an `Isa` of this level exists only where the processor was found to have these features.
-        return unsafe {
-            avx512::row_contrast(histograms, row, mask, &options.visible, weights, options.dark, contrasts)
-        };
+        unsafe {
+            avx512::row_contrast(histograms, row, mask, &options.visible, weights, options.dark, contrasts);
+        }
+        return;
     }
     let _ = isa;
     let width = row.len();
@@ -597,7 +598,7 @@ fn smooth(grid: &mut Grid<u16>) {
 }
 
 /// The value that two of three have, else the least.
-#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[allow(clippy::inline_always, clippy::needless_bitwise_bool, reason = "part of a kernel, without branches")]
 #[inline(always)]
 fn mode(a: u16, b: u16, c: u16) -> u16 {
     let least = a.min(b).min(c);
@@ -607,9 +608,9 @@ fn mode(a: u16, b: u16, c: u16) -> u16 {
 
 /// The mean of the largest `share` of all values, of which none is negative.
 fn mean_of_largest(isa: Isa, values: &[f32], share: f64) -> f64 {
-    let count = ((share * values.len() as f64) as usize).clamp(1, values.len());
     // Bits of positive numbers are in their order, so their first bits make a histogram.
     const SHIFT: u32 = 19;
+    let count = ((share * values.len() as f64) as usize).clamp(1, values.len());
     let bucket = |value: f32| (value.to_bits() >> SHIFT) as usize;
     let above_zero = values.len() - zeros(isa, values);
     if above_zero <= count {
