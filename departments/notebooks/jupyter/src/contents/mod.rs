@@ -15,7 +15,7 @@ mod upgrade;
 
 use std::path::Path;
 
-pub(crate) use model::{Kind, Model};
+pub(crate) use model::{Kind, Model, moment};
 use place::Root;
 pub(crate) use save::replace;
 use trust::Notary;
