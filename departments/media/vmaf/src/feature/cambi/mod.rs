@@ -56,6 +56,8 @@ pub(crate) struct CambiOptions {
     visible: Vec<i32>,
     /// Values at or below are too dark for banding to be seen.
     dark: i32,
+    /// `1 / n` for as many pixels as a window has.
+    reciprocals: Vec<f32>,
 }
 
 impl CambiOptions {
@@ -124,8 +126,16 @@ impl CambiOptions {
             halve_first,
             visible,
             dark: darkest_visible(values.number("cambi_vis_lum_threshold"), eotf),
+            reciprocals: reciprocals(windows[0].max(windows[1])),
         })
     }
+}
+
+/// `1 / n` up to the pixels of a window. libvmaf has them in a table of nine digits, which are not always the nearest
+/// number of single precision; its scores are made of them.
+fn reciprocals(window: usize) -> Vec<f32> {
+    let digits = |n: usize| format!("{:.8e}", 1.0 / n as f64).parse::<f32>().unwrap_or(0.0);
+    (0..=window * window).map(|n| if n == 0 { 0.0 } else { digits(n) }).collect()
 }
 
 /// Luminance in cd/m² of a ten-bit luma sample of limited range.
@@ -429,7 +439,7 @@ fn row_contrast(
         #[allow(unsafe_code, reason = "the processor was asked")]
         // SAFETY: an `Isa` of this level exists only where the processor was found to have these features.
         unsafe {
-            avx512::row_contrast(histograms, row, mask, &options.visible, weights, options.dark, contrasts);
+            avx512::row_contrast(histograms, row, mask, options, weights, contrasts);
         }
         return;
     }
@@ -454,7 +464,8 @@ fn pixel_contrast(histograms: &[u16], width: usize, x: usize, value: u16, option
         let step = index as i32 + 1;
         if value <= visible && value + steps as i32 + step > options.dark {
             let other = count(value + step).max(count(value - step));
-            let contrast = (CONTRAST_WEIGHTS[index] * own * other) as f32 * (1.0 / (own + other) as f32);
+            let reciprocal = options.reciprocals.get((own + other) as usize).copied().unwrap_or(0.0);
+            let contrast = (CONTRAST_WEIGHTS[index] * own * other) as f32 * reciprocal;
             if contrast > most {
                 most = contrast;
             }
