@@ -60,7 +60,10 @@ pub(crate) const CONFORMANCE: Suites = Suites {
         ("alerts", "Debian's Alertmanager told the same; amtool, Prometheus and vmalert as clients"),
         ("jupyter", "jupyter_server's own API tests against our Jupyter server"),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
-        ("signals", "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB"),
+        (
+            "signals",
+            "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB",
+        ),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
         ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
     ],

@@ -168,7 +168,14 @@ impl Config {
 
         let inhibit_rules =
             file.inhibit_rules.into_iter().map(route::inhibit_rule).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { original: without_secrets(text), resolve_timeout, routes, receivers, inhibit_rules, intervals })
+        Ok(Self {
+            original: without_secrets(text),
+            resolve_timeout,
+            routes,
+            receivers,
+            inhibit_rules,
+            intervals,
+        })
     }
 
     /// The routes that alerts with these labels take.
