@@ -37,20 +37,14 @@ pub(crate) const ALERTMANAGER: Package = Package {
     name: "prometheus-alertmanager",
     is_there: || on_path("prometheus-alertmanager").is_some() && on_path("amtool").is_some(),
 };
-/// Sends us its alerts.
-pub(crate) const PROMETHEUS: Package =
-    Package { name: "prometheus", is_there: || on_path("prometheus").is_some() };
-/// As [`PROMETHEUS`].
-pub(crate) const VICTORIA_METRICS: Package = Package {
-    name: "victoria-metrics",
-    is_there: || on_path("victoria-metrics").is_some() && on_path("vmalert").is_some(),
-};
 /// As [`S3FS`].
 pub(crate) const RCLONE: Package = Package { name: "rclone", is_there: || on_path("rclone").is_some() };
-/// The metrics store that ours is measured against; `vmagent` comes with it.
-pub(crate) const VICTORIA_METRICS: Package =
-    Package { name: "victoria-metrics", is_there: || on_path("victoria-metrics").is_some() };
-/// Writes what it scrapes into our store; `promtool` comes with it.
+/// The metrics store that ours is measured against; `vmagent` and `vmalert` come with it.
+pub(crate) const VICTORIA_METRICS: Package = Package {
+    name: "victoria-metrics",
+    is_there: || ["victoria-metrics", "vmagent", "vmalert"].iter().all(|name| on_path(name).is_some()),
+};
+/// Writes what it scrapes into our store, and sends us its alerts; `promtool` comes with it.
 pub(crate) const PROMETHEUS: Package = Package {
     name: "prometheus",
     is_there: || on_path("prometheus").is_some() && on_path("promtool").is_some(),
