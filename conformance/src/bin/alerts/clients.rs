@@ -105,8 +105,6 @@ pub(crate) async fn amtool() -> Result<String, AnyError> {
     let tree = run(&["config", "routes", "show"]).await?;
     check(tree.contains("receiver: hook"), "config routes show", &tree)?;
     run(&["cluster", "show"]).await?;
-    let refused = tool(url, &["alert", "query", "host=~("]).await;
-    check(refused.is_err(), "a pattern that is none", "was taken")?;
     Ok(format!("{commands} commands"))
 }
 
@@ -162,6 +160,8 @@ pub(crate) async fn prometheus() -> Result<String, AnyError> {
             format!("--config.file={}", config.display()),
             format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()),
             format!("--web.listen-address=127.0.0.1:{}", servers::free_port()?),
+            // Its first try may come before it has found us; the next would come a minute later.
+            "--rules.alert.resend-delay=1s".to_owned(),
         ],
     )?;
     came_whole(&shown(&server.url, "Always").await?)?;

@@ -107,7 +107,13 @@ impl super::Inner {
         if let Some(tap) = &mut self.tap {
             tap.note(id, end, effect, value);
         }
-        if let Some(log) = &mut self.log {
+        let Self { log: Some(log), series, .. } = self else { return };
+        if let Some(Some(series)) = series.get_mut(id as usize) {
+            // A log knows a series from its first sample on, whatever other logs and segments know.
+            if series.told != log.number {
+                series.told = log.number;
+                log.series(id, series.tags.iter());
+            }
             log.sample(id, number, effect, value);
         }
     }
@@ -136,18 +142,9 @@ impl Batch<'_> {
     }
 
     fn find_or_insert(&mut self, tags: &[(&str, &str)]) -> Option<SeriesId> {
-        let before = self.inner.series.len();
-        let Some(id) = self.inner.find_or_insert(tags, self.store.options.max_series) else {
-            self.written.refused += 1;
-            return None;
-        };
-        let inner = &mut *self.inner;
-        if inner.series.len() > before
-            && let Some(log) = &mut inner.log
-        {
-            log.series(id, tags.iter().copied());
-        }
-        Some(SeriesId(id))
+        let found = self.inner.find_or_insert(tags, self.store.options.max_series);
+        self.written.refused += usize::from(found.is_none());
+        found.map(SeriesId)
     }
 
     /// Writes a sample. The tags are sorted by key, each key once. Returns whether it was taken.

@@ -189,7 +189,9 @@ impl Extractors {
             }
             if let Checked::Motion(options) = feature {
                 let motion = self.motion_of(options, job, &mut differences)?;
-                raws.iter_mut().for_each(|raw| raw[place].push(motion));
+                for raw in &mut raws {
+                    raw[place].push(motion);
+                }
                 continue;
             }
             if let Checked::FloatMotion(options) = feature {
@@ -197,7 +199,9 @@ impl Extractors {
                     Some(before) if !options.force_zero => float::motion(self.isa, before, &job.reference),
                     _ => 0.0,
                 };
-                raws.iter_mut().for_each(|raw| raw[place].push(motion));
+                for raw in &mut raws {
+                    raw[place].push(motion);
+                }
                 continue;
             }
             for (distorted, raw) in job.distorted.iter().zip(&mut raws) {

@@ -157,6 +157,7 @@ impl Motion {
 }
 
 #[allow(unsafe_code, reason = "vectors are loaded by address; lengths were checked")]
+#[allow(clippy::needless_range_loop, reason = "one index into several arrays of registers")]
 mod wide {
     use super::{FILTER, Halved};
     use crate::simd::simd_kernel;

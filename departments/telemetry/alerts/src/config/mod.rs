@@ -116,7 +116,8 @@ impl Config {
     /// # Errors
     /// The first slip, with its place.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let file: raw::File = raw::read("configuration", yaml::parse(text)?)?;
+        let file: raw::File =
+            raw::read("configuration", as_object("configuration", yaml::parse(text)?)?.into())?;
         let global = file.global.unwrap_or_default();
         let resolve_timeout =
             raw::duration_or("global.resolve_timeout", global.resolve_timeout.as_deref(), RESOLVE_TIMEOUT)?;
@@ -168,7 +169,14 @@ impl Config {
 
         let inhibit_rules =
             file.inhibit_rules.into_iter().map(route::inhibit_rule).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { original: without_secrets(text), resolve_timeout, routes, receivers, inhibit_rules, intervals })
+        Ok(Self {
+            original: without_secrets(text),
+            resolve_timeout,
+            routes,
+            receivers,
+            inhibit_rules,
+            intervals,
+        })
     }
 
     /// The routes that alerts with these labels take.

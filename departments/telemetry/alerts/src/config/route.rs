@@ -185,6 +185,8 @@ pub(super) fn matchers(
             if !is_label_name(name) {
                 return Err(field(place, format!("`{name}` is no label name")));
             }
+            // As Alertmanager keeps them, and writes them into the keys of groups.
+            let value = if operator.is_regex() { format!("^(?:{value})$") } else { value.clone() };
             all.push(Matcher::new(name, operator, value).map_err(wrong)?);
         }
     }

@@ -86,11 +86,12 @@ pub(super) fn was_told(config: &Config, log: &HashMap<LogKey, LogEntry>, alert: 
 }
 
 impl Groups {
-    /// Puts an alert into its groups; the first of a group starts its timer.
+    /// Puts an alert into its groups; the first of a group starts its timer. With a log it is put where it was before: a group
+    /// that was told of then goes on from there.
     pub(super) fn insert(
         &mut self,
         config: &Config,
-        log: &HashMap<LogKey, LogEntry>,
+        log: Option<&HashMap<LogKey, LogEntry>>,
         fingerprint: Fingerprint,
         alert: &Alert,
         now: Timestamp,
@@ -118,18 +119,17 @@ impl Groups {
     fn create(
         &mut self,
         config: &Config,
-        log: &HashMap<LogKey, LogEntry>,
+        log: Option<&HashMap<LogKey, LogEntry>>,
         route_id: RouteId,
         labels: Labels,
         alert: &Alert,
     ) -> GroupId {
         let route = &config.routes[route_id];
         let key = key_of(config, route_id, &labels);
-        // A group that told something before (before a restart, or before all its alerts were over) has flushed then.
-        let flushed_at = last_told(config, log, route_id, &key)
-            .filter(|entry| !entry.firing.is_empty())
-            .map(|entry| entry.at)
-            .max();
+        let flushed_at = log.and_then(|log| {
+            let told = last_told(config, log, route_id, &key).filter(|entry| !entry.firing.is_empty());
+            told.map(|entry| entry.at).max()
+        });
         let next = match flushed_at {
             Some(at) => later(at, route.group_interval),
             None => later(alert.received_at, route.group_wait),

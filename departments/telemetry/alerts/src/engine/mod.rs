@@ -269,7 +269,7 @@ impl Engine {
             if alert.is_resolved(now) && !groups::was_told(&self.config, &self.log, alert) {
                 continue;
             }
-            self.groups.insert(&self.config, &self.log, fingerprint, alert, now);
+            self.groups.insert(&self.config, Some(&self.log), fingerprint, alert, now);
         }
         self.groups.keep_timers(old, now);
     }
@@ -313,7 +313,7 @@ impl Engine {
         };
         self.store(fingerprint, alert, now, changes);
         let alert = &self.alerts[&fingerprint];
-        self.groups.insert(&self.config, &self.log, fingerprint, alert, now);
+        self.groups.insert(&self.config, None, fingerprint, alert, now);
         Ok(())
     }
 

@@ -38,7 +38,7 @@ const EXPRESSIONS: &[&str] = &[
     "name,rps,:eq,:avg,:dup,10,0.1,0.02,:des,0.85,:mul,:lt",
     "name,rps,:eq,(,host,),:by,4,0.5,0.1,:des",
     "name,rps,:eq,(,host,),:by,3,0.5,0.1,:sdes",
-    "name,rps,:eq,(,host,),:by,3,:rolling-min,3,:rolling-max,:add",
+    "name,rps,:eq,(,host,),:by,:dup,3,:rolling-min,:swap,3,:rolling-max,:add",
     "name,rps,:eq,(,host,),:by,4,2,:rolling-mean,3,:rolling-sum",
     "name,rps,:eq,(,host,),:by,2,:delay,:derivative",
     "name,rps,:eq,(,host,),:by,:integral,:cumulative-max",

@@ -14,8 +14,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::tabs;
-use crate::alerts::rules_door::Alerts;
 use crate::alerts::random_id;
+use crate::alerts::rules_door::Alerts;
 use crate::atlas_door::Parameters;
 
 /// Alerts on one page; whoever has more narrows them.
