@@ -8,7 +8,7 @@ pub(crate) fn all() -> Vec<Box<dyn Department>> {
         Box::new(backlot_runs::Runs),
         Box::<backlot_media::Media>::default(),
         Box::<backlot_telemetry::Telemetry>::default(),
-        Box::new(backlot_signals::Signals),
+        Box::<backlot_signals::Signals>::default(),
         Box::<backlot_notebooks::Notebooks>::default(),
     ]
 }

@@ -16,6 +16,7 @@ mod departments;
 mod exit;
 mod home;
 mod premiere;
+mod premiere_report;
 mod sample;
 mod session;
 mod settings;

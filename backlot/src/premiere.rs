@@ -11,12 +11,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use backlot_department::{CommandContext, CommandError, House, OutputFormat};
+use backlot_media::plan::{LadderRules, Target};
 use backlot_media::{Report, report};
 use backlot_work::{BlobRef, RunFilter, RunSpec, RunState, RunStatus, StepState, SubmitOptions};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Map, Value, json};
 
+use crate::premiere_report::{self, Scene};
 use crate::sample::Sample;
 
 /// The composition.
@@ -47,12 +49,13 @@ pub(crate) fn command() -> Command {
         .arg(Arg::new("sample").long("sample").value_parser(value_parser!(Sample)).default_value("bikes").conflicts_with("clip").help("Which sample, when there is no CLIP"))
         .arg(Arg::new("name").long("name").help("What the title is called; the file's name unless given"))
         .arg(Arg::new("fps").long("fps").value_name("RATE").help("Make the frame rate constant: 25, 30000/1001"))
-        .arg(Arg::new("codecs").long("codecs").value_delimiter(',').value_parser(["x264", "svt_av1"]).default_value("x264,svt_av1").help("Codecs to try"))
+        .arg(Arg::new("codecs").long("codecs").value_delimiter(',').value_parser(["x264", "x265", "svt_av1"]).default_value("x264,svt_av1").help("Codecs to try"))
         .arg(Arg::new("effort").long("effort").value_parser(["fast", "medium", "slow"]).default_value("fast").help("How hard the encoders try"))
         .arg(Arg::new("max-height").long("max-height").value_name("LINES").value_parser(value_parser!(u32).range(64..=4320)).default_value("1080").help("Do not try larger pictures"))
-        .arg(Arg::new("quality").long("quality").value_name("METRIC").value_parser(["auto", "vmaf", "psnr"]).default_value("auto").help("What quality is measured with; auto is VMAF where a model of it is found, else PSNR"))
+        .arg(Arg::new("quality").long("quality").value_name("METRIC").value_parser(["auto", "vmaf", "vmaf_v0", "psnr"]).default_value("auto").help("What quality is measured with: vmaf is v1, vmaf_v0 is v0.6.1; auto is the first of them whose model is found, else PSNR"))
         .arg(Arg::new("rungs").long("rungs").value_name("N").value_parser(value_parser!(u32).range(1..=64)).default_value("6").help("The most rungs for each codec"))
-        .arg(Arg::new("out").long("out").value_name("DIR").value_parser(value_parser!(PathBuf)).help("Write the package and report.json there; DIR must not exist"))
+        .arg(Arg::new("target").long("target").value_name("TARGET").value_parser(value_parser!(Target)).action(ArgAction::Append).help("A rung with the least bits for a quality or the best quality for a rate: vmaf=93, psnr=40, rate=1500k; may be repeated, and is instead of a whole ladder"))
+        .arg(Arg::new("out").long("out").value_name("DIR").value_parser(value_parser!(PathBuf)).help("Write the package, report.json and the report's notebook there; DIR must not exist"))
         .arg(Arg::new("no-cache").long("no-cache").action(ArgAction::SetTrue).help("Encode everything anew"))
         .arg(Arg::new("detach").short('d').long("detach").action(ArgAction::SetTrue).help("Submit and leave the work to a running server"))
         .arg(Arg::new("exit").long("exit").action(ArgAction::SetTrue).help("Do not stay to serve the report, even at a terminal"))
@@ -80,7 +83,11 @@ pub(crate) async fn begin(
         return Ok(run);
     }
     let options = SubmitOptions { by: "premiere".to_owned(), no_cache, ..SubmitOptions::default() };
-    house.work.submit(spec(), params, options, Some(&house.kinds)).await.map_err(failed)
+    house
+        .work
+        .submit(Scene::here().compose(spec()), params, options, Some(&house.kinds))
+        .await
+        .map_err(failed)
 }
 
 async fn params(
@@ -113,6 +120,8 @@ async fn params(
         .map_err(|error| CommandError::failed(error.to_string(), "see `backlot doctor`"))?;
     let clip = BlobRef { digest: blob.digest, size: blob.size, media_type: "video/mp4".to_owned() };
     let codecs: Vec<&String> = matches.get_many("codecs").into_iter().flatten().collect();
+    let targets = matches.get_many("target").into_iter().flatten().copied().collect();
+    let ladder = LadderRules { targets, ..LadderRules::default() };
     let given = json!({
         "clip": clip,
         "name": name,
@@ -122,6 +131,7 @@ async fn params(
         "max_height": matches.get_one::<u32>("max-height"),
         "rungs": matches.get_one::<u32>("rungs"),
         "quality": matches.get_one::<String>("quality"),
+        "ladder": ladder,
     });
     match given {
         Value::Object(given) => spec()
@@ -219,16 +229,25 @@ pub(crate) async fn conclude(
     }
     let report = report(house, status).await.map_err(failed)?;
     if let Some(directory) = matches.get_one::<PathBuf>("out") {
-        export(house, &report, directory).await?;
+        export(house, status, &report, directory).await?;
     }
     let link = address.map(|address| format!("{address}/titles/{}", status.id));
+    let out = matches.get_one::<PathBuf>("out");
+    let has_notebook = premiere_report::notebook(house, status).await.map_err(failed)?.is_some();
+    let notebook =
+        has_notebook.then(|| premiere_report::place(out.map(PathBuf::as_path), address, &status.id));
     match context.format {
-        OutputFormat::Json => context.print(
-            &json!({"report": report, "url": link, "out": matches.get_one::<PathBuf>("out")}),
-            |_| String::new(),
-        )?,
-        OutputFormat::Text => context
-            .print(&report, |report| summary(report, status, link.as_deref(), matches.get_one("out")))?,
+        OutputFormat::Json => context
+            .print(&json!({"report": report, "url": link, "out": out, "notebook": notebook}), |_| {
+                String::new()
+            })?,
+        OutputFormat::Text => context.print(&report, |report| {
+            let mut text = summary(report, status, link.as_deref(), out);
+            if let Some(notebook) = &notebook {
+                text.push_str(&format!("{:<9} {notebook}\n", "notebook"));
+            }
+            text
+        })?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -271,7 +290,7 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
                         "{} {:+.1} % bits against the fixed ladder at equal {}",
                         saving.codec.encoder(),
                         mean * 100.0,
-                        title.metric.name()
+                        title.model.as_deref().unwrap_or_else(|| title.metric.name())
                     ),
                 );
             }
@@ -282,7 +301,10 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
             let encoder = per_shot.codec.encoder();
             line(
                 "per shot",
-                format!("{encoder} {:+.1} % bits (BD-rate) against one CRF for all shots", bd_rate * 100.0),
+                format!(
+                    "{encoder} {:+.1} % bits (BD-rate) against the best of one CRF for all shots",
+                    bd_rate * 100.0
+                ),
             );
         }
     }
@@ -300,7 +322,12 @@ fn summary(report: &Report, status: &RunStatus, link: Option<&str>, out: Option<
 }
 
 /// Writes the package's files and the report; the directory appears only when it is complete.
-async fn export(house: &House, report: &Report, directory: &Path) -> Result<(), CommandError> {
+async fn export(
+    house: &House,
+    status: &RunStatus,
+    report: &Report,
+    directory: &Path,
+) -> Result<(), CommandError> {
     let fail = |error: String| {
         CommandError::failed(
             format!("cannot write {}: {error}", directory.display()),
@@ -325,6 +352,7 @@ async fn export(house: &House, report: &Report, directory: &Path) -> Result<(), 
         }
         let text = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
         std::fs::write(partial.join("report.json"), text).map_err(|error| error.to_string())?;
+        premiere_report::export(house, status, &partial).await?;
         std::fs::rename(&partial, directory).map_err(|error| error.to_string())
     }
     .await;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `cargo run --release -p backlot-benches --bin work` | speed of durable work beside Prefect, Luigi and Dask |
 //! | `cargo run --release -p backlot-benches --bin mezzfs` | mounts of an S3 object: ours, s3fs, rclone |
+//! | `cargo run --release -p backlot-benches --bin telemetry` | the metrics store beside VictoriaMetrics |
 //! | `cargo run --release -p backlot-benches --bin crash` | a hundred `kill -9`, and what came of every task |
 //!
 //! ```
@@ -16,8 +17,10 @@
 //! assert_eq!(shape.expected(), vec![0, 1, 2, 2, 4, 3]);
 //! ```
 
+pub mod clips;
 pub mod crash;
 pub mod house;
 pub mod mezz;
 pub mod speed;
 pub mod statistics;
+pub mod telemetry;

@@ -5,6 +5,7 @@
 //! not be installed.
 
 mod failure;
+mod fuzz;
 mod lint;
 mod premiere;
 mod process;
@@ -32,6 +33,7 @@ usage: cargo xtask COMMAND
   premiere [ARGS]          setup of what it needs, release build, then `backlot premiere ARGS`
   bench [NAME [ARGS]]      list the benchmarks, or run one against its peers
   conformance [NAME]       list the conformance suites, or run one
+  fuzz [TARGET [SECONDS]]  list the fuzz targets, or fuzz one and keep what it found
   help                     this text
 
 environment:
@@ -68,6 +70,7 @@ fn dispatch(args: &[String]) -> Result<(), Failure> {
         }
         "premiere" => premiere::run(&workspace, rest),
         "bench" => suites::run(&workspace, &suites::BENCHES, rest),
+        "fuzz" => fuzz::run(&workspace, rest),
         "conformance" => suites::run(&workspace, &suites::CONFORMANCE, rest),
         "help" | "-h" | "--help" => {
             print!("{HELP}");

@@ -12,6 +12,9 @@ use crate::workspace::{Workspace, target_directory};
 /// Installs what is missing, builds, and becomes `backlot premiere ARGS`.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure> {
     setup::for_premiere(workspace, !names_a_clip(args))?;
+    if !asks_for_help(args) {
+        setup::kernel_for_premiere(workspace);
+    }
     run_to_end(cargo().args(["build", "--release", "--package", "backlot"]).current_dir(&workspace.root))?;
     let binary = target_directory(workspace)?.join("release/backlot");
     let mut premiere = Command::new(&binary);
@@ -24,5 +27,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
 
 /// Whether an argument is a file. If it is a mistyped name, the premiere says so; a pip was looked for in vain.
 fn names_a_clip(args: &[String]) -> bool {
-    args.iter().any(|arg| Path::new(arg).is_file() || arg == "--help" || arg == "-h")
+    asks_for_help(args) || args.iter().any(|arg| Path::new(arg).is_file())
+}
+
+fn asks_for_help(args: &[String]) -> bool {
+    args.iter().any(|arg| arg == "--help" || arg == "-h")
 }

@@ -16,7 +16,17 @@ use crate::workspace::Workspace;
 
 /// Everything that a test may look for.
 pub(crate) fn everything(workspace: &Workspace) -> Result<(), Failure> {
-    debian::install(&[debian::FFMPEG, debian::CHROMIUM, debian::FUSE, debian::POSTGRESQL, debian::PYTHON])?;
+    debian::install(&[
+        debian::ALERTMANAGER,
+        debian::FFMPEG,
+        debian::CHROMIUM,
+        debian::FUSE,
+        debian::BUBBLEWRAP,
+        debian::POSTGRESQL,
+        debian::PROMETHEUS,
+        debian::PYTHON,
+        debian::VICTORIA_METRICS,
+    ])?;
     venv::install(&workspace.root, &workspace.venv, &[venv::DATA, venv::TOOLS])?;
     println!("setup: ready; Python in {}", workspace.venv.display());
     Ok(())
@@ -34,11 +44,32 @@ pub(crate) fn for_premiere(workspace: &Workspace, fetches_a_sample: bool) -> Res
     Ok(())
 }
 
-/// The peers of the benchmarks, in a Python environment of their own at `folder`: their pins must not decide which
+/// The kernel in which the premiere's report runs. The premiere goes without where it cannot be had.
+pub(crate) fn kernel_for_premiere(workspace: &Workspace) {
+    if venv::has_kernel(&workspace.venv) {
+        return;
+    }
+    let has_python = venv::is_made(&workspace.venv)
+        || succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"]));
+    let python = if has_python { Ok(()) } else { debian::install(&[debian::PYTHON]) };
+    let installed = python.and_then(|()| venv::install(&workspace.root, &workspace.venv, &[venv::KERNEL]));
+    if let Err(failure) = installed {
+        println!("setup: no Jupyter kernel, so the premiere goes without its report: {}", failure.message);
+    }
+}
+
+/// The peers of the benchmarks and the clips, in a Python environment of their own at `folder`: their pins must not decide which
 /// versions the tests run with.
 pub(crate) fn for_benches(workspace: &Workspace, folder: &Path) -> Result<(), Failure> {
-    debian::install(&[debian::POSTGRESQL, debian::PYTHON, debian::S3FS, debian::RCLONE])?;
-    venv::install(&workspace.root, folder, &[venv::PEERS])
+    debian::install(&[
+        debian::POSTGRESQL,
+        debian::PYTHON,
+        debian::S3FS,
+        debian::RCLONE,
+        debian::VICTORIA_METRICS,
+        debian::NODE_EXPORTER,
+    ])?;
+    venv::install(&workspace.root, folder, &[venv::PEERS, venv::DATA])
 }
 
 /// Hands the Python environment at `venv`, if it is there, to a child program: as `BACKLOT_VENV`, and as the `python3`

@@ -32,11 +32,20 @@ pub(crate) const BENCHES: Suites = Suites {
         Ok(folder)
     },
     programs: &[
-        ("jupyter", "our Jupyter server beside jupyter_server, with and without TCP_NODELAY"),
+        ("alerts", "a hundred thousand alert expressions against a million values in one step"),
+        ("archer", "what a task of Archer costs beyond its function, here and on workers"),
+        ("explain", "from a file of metrics to the explanation of an alert, and how the cost grows"),
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
+        ("shots", "cuts found and missed beside PySceneDetect and ffmpeg's scdet, and the time"),
+        ("signals", "change points, correlation, matrix profiles beside ruptures, NumPy and stumpy"),
         ("spectator", "lines that the telemetry agent takes in a second, and the time to count"),
+        (
+            "telemetry",
+            "the metrics store beside VictoriaMetrics: ingest, queries, bytes on disk, restart; --kills 50",
+        ),
+        ("vmaf", "VMAF, presets and ladders beside libvmaf: time of the processor, and the same numbers"),
         ("work", "durable no-op tasks beside prefect, luigi and dask.distributed"),
     ],
 };
@@ -48,9 +57,10 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     prefix: "conformance-",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
+        ("alerts", "Debian's Alertmanager told the same; amtool, Prometheus and vmalert as clients"),
         ("jupyter", "jupyter_server's own API tests, @jupyterlab/services, a gateway's client, JupyterLab in a browser"),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
-        ("signals", "change points against an exhaustive search, incidents, ruptures' own tests"),
+        ("signals", "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB"),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
         ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
     ],

@@ -12,6 +12,7 @@ use super::up;
 use crate::exit;
 use crate::home::{self, HomeLock};
 use crate::premiere;
+use crate::premiere_report::Scene;
 use crate::session::Session;
 use crate::settings::keys;
 use crate::signals::Stop;
@@ -31,6 +32,7 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitC
             return Ok(ExitCode::SUCCESS);
         }
         session.say(format!("premiere {run} on the server at {}", server.url));
+        say_what_is_left_out(session);
         let status = premiere::follow(&house, &run, |line| session.say(line)).await?;
         return premiere::conclude(matches, &context, &house, &status, Some(&server.url)).await;
     }
@@ -100,6 +102,13 @@ async fn perform(
     let context = session.context()?;
     let run = premiere::begin(matches, &context, house).await?;
     session.say(format!("premiere {run}; watch it at {url}/titles/{run}"));
+    say_what_is_left_out(session);
     let status = premiere::follow(house, &run, |line| session.say(line)).await?;
     premiere::conclude(matches, &context, house, &status, Some(url)).await
+}
+
+fn say_what_is_left_out(session: &Session) {
+    if let Some(told) = Scene::here().told() {
+        session.say(told);
+    }
 }

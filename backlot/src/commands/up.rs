@@ -150,6 +150,7 @@ pub(super) fn shell(
     let mut config = WebConfig::new(tokens);
     config.bind = address;
     config.hosts.clone_from(&session.settings.hosts.value);
+    config.meters = Some(house.meters.clone());
     let builder = Shell::builder(config);
     let parts = session.departments.iter().map(|department| shell_part(&**department, house));
     parts

@@ -48,6 +48,7 @@ pub(super) async fn start(
     let mut options = WorkerOptions::new(house.home.join("scratch"));
     options.cpus = settings.cpus.value;
     options.memory = settings.memory.value;
+    options.meters = Some(house.meters.clone());
     if let Some(name) = name {
         options.name.clone_from(name);
     }

@@ -1,6 +1,7 @@
 //! The real binary as a child process: what it prints, what it ends with, what it leaves behind.
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests too; the lint sees only the annotated functions.
 
+mod archer;
 mod command_line;
 mod doctor;
 mod premiere;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use backlot_events::{Events, Query};
 use backlot_ledger::Ledger;
 use backlot_ledger::testing::Postgres;
+use backlot_notebooks_model::{Notebook, scraps};
 use backlot_store::Store;
 use backlot_store::testing::Moto;
 use backlot_work::{BlobRef, RunSpec, RunState, SubmitOptions, TaskFilter, TaskState, Work};
@@ -33,14 +34,14 @@ fn binary(home: &Path) -> Command {
     command
 }
 
-fn venv() -> Option<PathBuf> {
+pub(crate) fn venv() -> Option<PathBuf> {
     let given = std::env::var_os("BACKLOT_VENV").map(PathBuf::from);
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv");
     [given, Some(own)].into_iter().flatten().find(|dir| dir.join("bin/python").exists())
 }
 
 /// The real clip, from the Python package that carries it.
-fn clip() -> Option<PathBuf> {
+pub(crate) fn clip() -> Option<PathBuf> {
     let versions = venv().map(|venv| std::fs::read_dir(venv.join("lib")));
     let versions = versions.into_iter().flatten().flatten().flatten();
     let found = versions
@@ -68,8 +69,8 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// Every file of a package by its path, the report left out: it names the run.
-fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+/// Every file of a package by its path, the reports left out: they name the run and its times.
+pub(crate) fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut open = vec![directory.to_owned()];
     let mut files = BTreeMap::new();
     while let Some(at) = open.pop() {
@@ -77,12 +78,29 @@ fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.file_name().is_some_and(|name| name != "report.json") {
+            } else if path.file_stem().is_some_and(|name| name != "report") {
                 files.insert(path.strip_prefix(directory).unwrap().to_owned(), std::fs::read(&path).unwrap());
             }
         }
     }
     files
+}
+
+/// The report is a notebook whose values are those of the title; without Python's kernel it is absent, and that is said.
+fn is_reported(output: &Output, out: &Path) {
+    let told = text(output);
+    let Ok(written) = std::fs::read(out.join("report.ipynb")) else {
+        assert!(told.contains("no Jupyter kernel `python3` is installed"), "{told}");
+        skipped("the Jupyter kernel python3 (ipykernel)", "run `cargo xtask setup`");
+        return;
+    };
+    let report: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    let notebook = Notebook::read_as_is(&written).unwrap();
+    let values = scraps::read(&notebook);
+    let value = |name: &str| values[name].data.clone().unwrap().as_i64().unwrap();
+    assert_eq!(value("rungs") as usize, report["title"]["ladder"].as_array().unwrap().len());
+    assert!(value("encodes") as usize >= report["title"]["points"].as_array().unwrap().len());
+    assert!(values.contains_key("seconds") && told.contains("report.ipynb"), "{told}");
 }
 
 /// A child that does not outlive its test.
@@ -162,6 +180,7 @@ async fn a_killed_premiere_goes_on_and_ends_in_the_same_bytes() {
     assert!(text(&output).contains("/titles/"), "{}", text(&output));
     let undisturbed = files(&room.path().join("a"));
     assert!(undisturbed.contains_key(Path::new("master.m3u8")));
+    is_reported(&output, &room.path().join("a"));
 
     let mut child = Guarded(
         premiere(&killed, &clip, &room.path().join("b"))

@@ -1,4 +1,5 @@
-//! A TCP proxy that makes a server far away: every request waits for the round trip, every connection has its rate.
+//! A TCP proxy that makes a server far away: every request waits for the round trip, every new connection for one more (TCP's
+//! handshake), every connection has its rate.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +13,7 @@ const PIECE: usize = 64 << 10;
 /// How far away, and how wide.
 #[derive(Clone, Copy, Debug)]
 pub struct Distance {
-    /// What a request waits before it is passed on.
+    /// What a request waits before it is passed on, and a connection before it is open.
     pub round_trip: Duration,
     /// The bytes that a connection passes back in a second.
     pub rate: f64,
@@ -32,7 +33,8 @@ pub fn start(upstream: u16, distance: Distance, passed: Arc<AtomicU64>) -> io::R
                 let Ok(far) = TcpStream::connect(("127.0.0.1", upstream)) else { return };
                 let _ = (near.set_nodelay(true), far.set_nodelay(true));
                 let (Ok(near_reader), Ok(far_writer)) = (near.try_clone(), far.try_clone()) else { return };
-                std::thread::spawn(move || requests(near_reader, far_writer, distance.round_trip));
+                let open = Instant::now() + distance.round_trip;
+                std::thread::spawn(move || requests(near_reader, far_writer, open, distance.round_trip));
                 answers(far, near, distance.rate, &passed);
             });
         }
@@ -40,10 +42,11 @@ pub fn start(upstream: u16, distance: Distance, passed: Arc<AtomicU64>) -> io::R
     Ok(port)
 }
 
-fn requests(mut near: TcpStream, mut far: TcpStream, wait: Duration) {
+/// Passes on what is asked. The near side believes the connection to be open at once; over there it is at `open`.
+fn requests(mut near: TcpStream, mut far: TcpStream, open: Instant, wait: Duration) {
     let mut piece = vec![0; PIECE];
     while let Ok(count @ 1..) = near.read(&mut piece) {
-        std::thread::sleep(wait);
+        std::thread::sleep(open.saturating_duration_since(Instant::now()) + wait);
         if far.write_all(&piece[..count]).is_err() {
             break;
         }

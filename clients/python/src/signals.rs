@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 
 use crate::array::Array;
 
-fn refuse(error: Error) -> PyErr {
+pub(crate) fn refuse(error: Error) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
@@ -333,7 +333,7 @@ pub(crate) fn signal_lagged(
     Ok(())
 }
 
-fn columns(array: &Array<'_>) -> PyResult<usize> {
+pub(crate) fn columns(array: &Array<'_>) -> PyResult<usize> {
     match array.shape() {
         [_, width] if *width > 0 => Ok(*width),
         other => Err(PyValueError::new_err(format!(
@@ -343,10 +343,10 @@ fn columns(array: &Array<'_>) -> PyResult<usize> {
 }
 
 /// Does something with each row, in an order that does not show in the result.
-fn each<T: Send>(
-    rows: &[&[f64]],
+pub(crate) fn each<R: Sync, T: Send>(
+    rows: &[R],
     threads: Option<NonZeroUsize>,
-    work: impl Fn(&[f64]) -> Result<T, Error> + Sync,
+    work: impl Fn(&R) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
     let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let next = AtomicUsize::new(0);

@@ -1,4 +1,4 @@
-//! papermill's own tests against our binary, and every notebook they have run by both and compared.
+//! papermill's and scrapbook's own tests against our binary, and every notebook of papermill's run by both and compared.
 //!
 //! `cargo xtask conformance notebooks [--quick]`. Needs papermill 2.7.0 and ipykernel in the Python environment, which also
 //! carries the tests. `BACKLOT_BIN` names a built binary; without it one is built in release.
@@ -8,20 +8,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use backlot_conformance::Environment;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// A file of papermill's tests, the parts of our shim that it needs, and what is left out, with the reason.
+/// A part of another's tests, the parts of our shim that it needs, and what is left out, with the reason.
 struct Suite {
-    file: &'static str,
+    /// The module of the tests.
+    module: &'static str,
+    /// The plugin that puts us in the other's place.
+    plugin: &'static str,
+    /// Parts of the plugin.
     shim: &'static str,
     /// pytest's `-k`.
     select: &'static str,
     left_out: &'static [(&'static str, &'static str)],
 }
 
-const SUITES: [Suite; 4] = [
+const PAPERMILL: &str = "backlot_shim";
+
+const SUITES: [Suite; 5] = [
     Suite {
-        file: "test_translators",
+        module: "papermill.tests.test_translators",
+        plugin: PAPERMILL,
         shim: "",
         select: "not find_translator and not unknown_types and not must_implement",
         left_out: &[
@@ -31,7 +38,8 @@ const SUITES: [Suite; 4] = [
         ],
     },
     Suite {
-        file: "test_parameterize",
+        module: "papermill.tests.test_parameterize",
+        plugin: PAPERMILL,
         shim: "parameterize",
         select: "not TestBuiltin and not returns_none and not node_returns_input and not custom_comment",
         left_out: &[
@@ -44,13 +52,15 @@ const SUITES: [Suite; 4] = [
         ],
     },
     Suite {
-        file: "test_cli",
+        module: "papermill.tests.test_cli",
+        plugin: PAPERMILL,
         shim: "",
         select: "test_pipe or test_stdout_file",
         left_out: &[("TestCLI and the rest", "they replace papermill's Python functions with mocks")],
     },
     Suite {
-        file: "test_execute",
+        module: "papermill.tests.test_execute",
+        plugin: PAPERMILL,
         shim: "engine",
         select: "not start_timeout and not TestBrokenNotebook2",
         left_out: &[
@@ -64,6 +74,26 @@ const SUITES: [Suite; 4] = [
             ),
         ],
     },
+    Suite {
+        module: "scrapbook.tests",
+        plugin: "scrapbook_shim",
+        shim: "",
+        select: "not (tinypng and metadata1) \
+                 and not (test_pandas_encode_and_decode and test_input3) \
+                 and not (test_unsupported_arrow_conversions and test_input0) and not test_papermill_dataframe \
+                 and not test_cell_timing and not test_execution_counts and not test_papermill_metrics",
+        left_out: &[
+            (
+                "test_glue_display_*[tinypng] (2), test_pandas_encode_and_decode[3], test_unsupported_arrow_conversions[0], \
+                 test_papermill_dataframe (2)",
+                "fail on its own fixtures as well, with today's pandas, Arrow and IPython",
+            ),
+            (
+                "test_cell_timing, test_execution_counts, test_papermill_metrics (2)",
+                "ask for the very times and cells of a run in 2018",
+            ),
+        ],
+    },
 ];
 
 /// Cases of the comparison that differ for a reason.
@@ -73,6 +103,13 @@ const EXPECTED: [(&str, &str); 2] = [
         "notimplemented_translator",
         "no such kernel: papermill records cells that never ran as completed, we as pending and the run as failed",
     ),
+];
+
+/// A notebook of each language: its kernel, the language, a cell with a parameter, a cell that prints its double.
+const LANGUAGES: [(&str, &str, &str, &str); 3] = [
+    ("python3", "python", "n = 1", "print(n * 2)"),
+    ("ir", "R", "n = 1", "cat(n * 2)"),
+    ("bash", "bash", "n=1", "echo $((n * 2))"),
 ];
 
 fn main() -> ExitCode {
@@ -94,11 +131,11 @@ fn run() -> Result<bool, AnyError> {
     let binary = binary()?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
     let mut is_good = true;
-    println!("{:32} {:>6} {:>6} {:>8}", "papermill 2.7.0's own tests", "passed", "failed", "left out");
+    println!("{:32} {:>6} {:>6} {:>8}", "papermill's, scrapbook's own tests", "passed", "failed", "left out");
     for suite in &SUITES {
         let counts = pytest(&python, &scripts, &binary, suite)?;
         is_good &= counts.failed == 0 && counts.passed > 0;
-        println!("{:32} {:>6} {:>6} {:>8}", suite.file, counts.passed, counts.failed, counts.left_out);
+        println!("{:32} {:>6} {:>6} {:>8}", suite.module, counts.passed, counts.failed, counts.left_out);
         for (name, why) in suite.left_out {
             println!("    without {name}: {why}");
         }
@@ -107,6 +144,7 @@ fn run() -> Result<bool, AnyError> {
         }
     }
     is_good &= scraps(&python, &scripts, &binary)?;
+    is_good &= languages(&python, &binary)?;
     if is_quick { Ok(is_good) } else { Ok(compare(&python, &scripts, &binary)? && is_good) }
 }
 
@@ -124,13 +162,13 @@ fn pytest(python: &Path, scripts: &Path, binary: &Path, suite: &Suite) -> Result
             "pytest",
             "-q",
             "-p",
-            "backlot_shim",
+            suite.plugin,
             "-p",
             "no:cacheprovider",
             "--no-header",
             "--tb=line",
         ])
-        .args(["-k", suite.select, "--pyargs", &format!("papermill.tests.{}", suite.file)])
+        .args(["-k", suite.select, "--pyargs", suite.module])
         .env("PYTHONPATH", scripts)
         .env("PYTHONWARNINGS", "ignore")
         .env("BACKLOT", binary)
@@ -165,6 +203,50 @@ fn scraps(python: &Path, scripts: &Path, binary: &Path) -> Result<bool, AnyError
     print!("\n{}", String::from_utf8_lossy(&ended.stdout));
     eprint!("{}", String::from_utf8_lossy(&ended.stderr));
     Ok(ended.status.success())
+}
+
+/// A parameter goes in and its double comes out, in each language whose kernel is installed.
+fn languages(python: &Path, binary: &Path) -> Result<bool, AnyError> {
+    println!("\nnotebooks in other languages, with a parameter");
+    let folder = std::env::temp_dir().join(format!("backlot-conformance-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let mut is_good = true;
+    for (kernel, language, parameter, code) in LANGUAGES {
+        let cell = |source: &str, tags: &[&str]| {
+            json!({
+                "cell_type": "code", "metadata": { "tags": tags }, "source": source, "outputs": [], "execution_count": null,
+            })
+        };
+        let notebook = json!({
+            "cells": [cell(parameter, &["parameters"]), cell(code, &[])],
+            "metadata": { "kernelspec": { "name": kernel, "language": language, "display_name": language } },
+            "nbformat": 4, "nbformat_minor": 4,
+        });
+        let (input, output) = (folder.join("in.ipynb"), folder.join("out.ipynb"));
+        std::fs::write(&input, notebook.to_string())?;
+        let _ = std::fs::remove_file(&output);
+        let ended = Command::new(binary)
+            .args(["notebook", "run", "-p", "n", "21", "--log-level", "ERROR"])
+            .args([&input, &output])
+            .env("PATH", path(python))
+            .env("VIRTUAL_ENV", python.ancestors().nth(2).unwrap_or(python))
+            .output()?;
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let verdict = if told.contains("there is no kernel") {
+            "its kernel is not installed".to_owned()
+        } else {
+            let written = std::fs::read(&output).unwrap_or_default();
+            let written: Value = serde_json::from_slice(&written).unwrap_or_default();
+            let text = written["cells"][2]["outputs"][0]["text"].as_array().cloned().unwrap_or_default();
+            let text: String = text.iter().filter_map(Value::as_str).collect();
+            let is_right = ended.status.success() && text.trim() == "42";
+            is_good &= is_right;
+            if is_right { "right".to_owned() } else { format!("WRONG: {text:?} {told}") }
+        };
+        println!("{language:32} {verdict}");
+    }
+    std::fs::remove_dir_all(&folder)?;
+    Ok(is_good)
 }
 
 fn compare(python: &Path, scripts: &Path, binary: &Path) -> Result<bool, AnyError> {

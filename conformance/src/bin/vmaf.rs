@@ -4,14 +4,33 @@
 //! sources, in all depths and layouts and in odd sizes, and Netflix's public clips are added where `BACKLOT_VMAF_CLIPS`
 //! names their folder. Both programs read the same files and write reports; the reports are compared as text.
 //!
-//! Arguments: parts of clip names, to run only those. The exit code is 0 only when nothing differs.
+//! Arguments: parts of clip names, to run only those. `--netflix DIR` runs the tests of Netflix's own Python package against
+//! our program instead; DIR is a checkout of `Netflix/vmaf`. The exit code is 0 only when nothing differs.
 
 use std::process::ExitCode;
 
-use backlot_conformance::vmaf::{Judge, checks, clips, given_clips};
+use backlot_conformance::vmaf::{Judge, SCORE, checks, clips, given_clips, netflix};
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
+    match wanted.as_slice() {
+        [word, line @ ..] if word == SCORE => {
+            return ExitCode::from(backlot_vmaf::tool::run(line, &mut std::io::stderr()));
+        }
+        [word, folder] if word == "--netflix" => {
+            return match netflix(folder.as_ref()) {
+                Ok(told) => {
+                    println!("{told}");
+                    ExitCode::SUCCESS
+                }
+                Err(error) => {
+                    eprintln!("{error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
+        _ => {}
+    }
     let judge = match Judge::find() {
         Ok(judge) => judge,
         Err(error) => {
@@ -32,6 +51,7 @@ fn main() -> ExitCode {
     println!("{:>10}", "order");
     let (mut equal, mut total, mut wrong, mut failures) = (0, 0, 0, Vec::new());
     let mut farthest = 0.0_f64;
+    let mut left_out = std::collections::BTreeMap::new();
     for clip in &chosen {
         print!("{:38}", clip.name);
         let mut in_order = 0;
@@ -49,6 +69,9 @@ fn main() -> ExitCode {
                 Ok(None) => print!("{:>16}", "-"),
                 Ok(Some(outcome)) => {
                     farthest = farthest.max(outcome.farthest);
+                    for reason in &outcome.left_out {
+                        left_out.entry(*reason).or_insert_with(Vec::new).push(clip.name.as_str());
+                    }
                     equal += outcome.equal;
                     total += outcome.total;
                     wrong += outcome.wrong.len();
@@ -76,6 +99,9 @@ fn main() -> ExitCode {
         chosen.len(),
         total - equal - wrong
     );
+    for (reason, clips) in &left_out {
+        println!("  {reason} ({})", clips.join(", "));
+    }
     for failure in &failures {
         println!("  {failure}");
     }

@@ -122,7 +122,7 @@ impl Department for Media {
             "archer" => {
                 backlot_archer::command::run(matches, context, self.decoder(), Natives::shipped()).await
             }
-            _ => commands::run(name, matches, context).await,
+            _ => commands::run(name, matches, context, &self.tools).await,
         }
     }
 

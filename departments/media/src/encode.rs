@@ -28,15 +28,30 @@ use crate::{
 pub enum Codec {
     /// H.264 by x264.
     X264,
+    /// H.265 by x265.
+    X265,
     /// AV1 by SVT-AV1.
     SvtAv1,
 }
 
 impl Codec {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::X264, Self::X265, Self::SvtAv1];
+
+    /// Its name in commands, reports and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X264 => "x264",
+            Self::X265 => "x265",
+            Self::SvtAv1 => "svt_av1",
+        }
+    }
+
     /// ffmpeg's name of the encoder.
     pub fn encoder(self) -> &'static str {
         match self {
             Self::X264 => "libx264",
+            Self::X265 => "libx265",
             Self::SvtAv1 => "libsvtav1",
         }
     }
@@ -44,7 +59,7 @@ impl Codec {
     /// The largest constant rate factor.
     pub fn max_crf(self) -> u32 {
         match self {
-            Self::X264 => 51,
+            Self::X264 | Self::X265 => 51,
             Self::SvtAv1 => 63,
         }
     }
@@ -54,12 +69,12 @@ impl Codec {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effort {
-    /// For trials and tests: x264 `veryfast`, SVT-AV1 preset 10.
+    /// For trials and tests: x264 `veryfast`, x265 `superfast`, SVT-AV1 preset 10.
     #[default]
     Fast,
-    /// x264 `medium`, SVT-AV1 preset 8.
+    /// x264 and x265 `medium`, SVT-AV1 preset 8.
     Medium,
-    /// For titles that many will watch: x264 `slower`, SVT-AV1 preset 5.
+    /// For titles that many will watch: x264 `slower`, x265 `slow`, SVT-AV1 preset 5.
     Slow,
 }
 
@@ -141,7 +156,7 @@ fn check(source: Source<'_>, request: EncodeRequest) -> Result<(), Error> {
         return Err(Error::Setting {
             setting: "crf",
             value: request.crf,
-            range: "0 to 51 (x264) or 63 (SVT-AV1)",
+            range: "0 to 51 (x264, x265) or 63 (SVT-AV1)",
         });
     }
     if request.key_interval == 0 {
@@ -167,6 +182,18 @@ fn encoder(job: Job, request: EncodeRequest) -> Job {
             job.args(["-preset", preset, "-threads", "1", "-x264-params", &params])
                 // x264 writes its settings into each shot as a note (SEI, type 6), some 700 bytes that nobody plays.
                 .args(["-bsf:v", "filter_units=remove_types=6"])
+        }
+        Codec::X265 => {
+            let preset = match request.effort {
+                Effort::Fast => "superfast",
+                Effort::Medium => "medium",
+                Effort::Slow => "slow",
+            };
+            // The parameter sets are those of the settings, not of the shot; `info=0` leaves out the note of the settings.
+            let params = format!(
+                "pools=none:frame-threads=1:wpp=0:keyint={interval}:min-keyint={interval}:scenecut=0:open-gop=0:info=0:log-level=error"
+            );
+            job.args(["-preset", preset, "-x265-params", &params, "-tag:v", "hvc1"])
         }
         Codec::SvtAv1 => {
             let preset = match request.effort {

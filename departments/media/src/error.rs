@@ -154,6 +154,12 @@ pub enum Error {
         /// Frames in the clip.
         frames: u64,
     },
+    /// A rendition that shows nothing of its reference.
+    #[error("{path} has no frame in common with the reference; give a rendition of the same title")]
+    NothingInCommon {
+        /// The rendition.
+        path: PathBuf,
+    },
     /// An encoder setting outside its range.
     #[error("{setting} {value} is out of range; it must be {range}")]
     Setting {

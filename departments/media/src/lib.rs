@@ -35,6 +35,7 @@
 //! ```
 
 pub mod audio;
+pub mod compare;
 pub mod encode;
 pub mod ffmpeg;
 pub mod kinds;

@@ -2,12 +2,13 @@
 //!
 //! The reference is decoded once, however many encodes of it are measured: one decoder per file, all read in step on
 //! one thread, a frame of each in memory. Encodes are scaled up to the source's size, as a player would show them.
-//! PSNR and SSIM are computed on that thread; VMAF, when models are given, on one of its own for each encode, meanwhile.
+//! PSNR and SSIM are computed on that thread; VMAF, when models are given, on threads of its own meanwhile, and what it needs to
+//! know of the reference is computed once for all encodes.
 
 use std::{fs::File, num::NonZeroUsize, path::PathBuf, sync::Arc};
 
 use backlot_frames::{ClipScores, Column, Format, Frame, FrameMetric, Pooling, Psnr, Reader, Shot, Ssim};
-use backlot_vmaf::{Model, Scorer, Settings};
+use backlot_vmaf::{Ladder, Model, Report, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -80,54 +81,36 @@ pub async fn measure(
         .collect())
 }
 
-/// The metrics that one encode is measured with.
-struct Metrics {
-    simple: Vec<Box<dyn FrameMetric>>,
-    vmaf: Option<Scorer>,
+/// What VMAF measures of all encodes. The decoders want cores too.
+fn vmaf(format: Format, models: &[Model], encodes: usize) -> Result<Option<Ladder>, Error> {
+    let Some(encodes) = NonZeroUsize::new(encodes).filter(|_| !models.is_empty()) else { return Ok(None) };
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let settings = Settings { threads: cores.min(encodes), ..Settings::default() };
+    Ok(Some(Ladder::new(models, &[], format, settings, encodes)?))
 }
 
-impl Metrics {
-    fn new(format: Format, models: &[Model]) -> Result<Self, Error> {
-        // The decoders and the other encodes of the shot want the other cores.
-        let settings = Settings { threads: NonZeroUsize::MIN, ..Settings::default() };
-        let vmaf = if models.is_empty() { None } else { Some(Scorer::new(models, &[], format, settings)?) };
-        Ok(Self { simple: vec![Box::new(Psnr::new(format)), Box::new(Ssim::new(format)?)], vmaf })
-    }
-
-    fn push(&mut self, reference: &Arc<Frame>, distorted: &Arc<Frame>) -> Result<(), Error> {
-        if let Some(vmaf) = &mut self.vmaf {
-            vmaf.push(Arc::clone(reference), Arc::clone(distorted))?;
-        }
-        for metric in &mut self.simple {
-            metric.push(reference, distorted)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, models: &[Model]) -> Result<ClipScores, Error> {
-        let mut all = ClipScores::default();
-        for metric in &mut self.simple {
-            all.extend(metric.finish()?);
-        }
-        let Some(vmaf) = self.vmaf else { return Ok(all) };
-        let report = vmaf.finish()?;
-        for name in models.iter().map(Model::name) {
-            if let (Some(column), Some(pooled)) = (report.column(name), report.pooled(name)) {
-                let frames = column.frames.iter().copied().flatten().collect();
-                let (name, clip) = (name.to_owned(), pooled.mean);
-                all.columns.push(Column { name, clip, pooling: Pooling::Mean, frames });
-            }
-        }
-        Ok(all)
-    }
+/// The columns of the models, by their names.
+pub(crate) fn model_columns<'a>(
+    report: &'a Report,
+    models: &'a [Model],
+) -> impl Iterator<Item = Column> + 'a {
+    models.iter().filter_map(|model| {
+        let (column, pooled) = (report.column(model.name())?, report.pooled(model.name())?);
+        let frames = column.frames.iter().copied().flatten().collect();
+        Some(Column { name: model.name().to_owned(), clip: pooled.mean, pooling: Pooling::Mean, frames })
+    })
 }
 
 /// Reads all pipes in step, the reference first. Returns the frames that each had, and the scores of all but the first.
 fn compare(pipes: Vec<File>, models: &[Model]) -> Result<(Vec<u64>, Vec<ClipScores>), Error> {
     let mut readers = pipes.into_iter().map(frame_reader).collect::<Result<Vec<_>, _>>()?;
     let format = readers[0].header().format;
-    let mut metrics =
-        readers[1..].iter().map(|_| Metrics::new(format, models)).collect::<Result<Vec<_>, _>>()?;
+    let encodes = readers.len() - 1;
+    let mut vmaf = vmaf(format, models, encodes)?;
+    let mut metrics: Vec<Vec<Box<dyn FrameMetric>>> = Vec::with_capacity(encodes);
+    for _ in 0..encodes {
+        metrics.push(vec![Box::new(Psnr::new(format)), Box::new(Ssim::new(format)?)]);
+    }
     let black = |reader: &Reader<_>| Arc::new(Frame::black(reader.header().format));
     let mut frames: Vec<Arc<Frame>> = readers.iter().map(black).collect();
     loop {
@@ -145,14 +128,31 @@ fn compare(pipes: Vec<File>, models: &[Model]) -> Result<(Vec<u64>, Vec<ClipScor
             break;
         }
         let (reference, distorted) = frames.split_first().expect("invariant: the reference is always read");
+        if let Some(vmaf) = &mut vmaf {
+            vmaf.push(Arc::clone(reference), distorted.to_vec())?;
+        }
         for (metrics, distorted) in metrics.iter_mut().zip(distorted) {
-            metrics.push(reference, distorted)?;
+            for metric in metrics {
+                metric.push(reference, distorted)?;
+            }
         }
     }
     for reader in &mut readers {
         while reader.read_frame()?.is_some() {}
     }
     let counts = readers.iter().map(Reader::frames_read).collect();
-    let scores = metrics.into_iter().map(|metrics| metrics.finish(models)).collect::<Result<Vec<_>, _>>()?;
+    let mut scores = Vec::with_capacity(encodes);
+    for mut own in metrics {
+        let mut all = ClipScores::default();
+        for metric in &mut own {
+            all.extend(metric.finish()?);
+        }
+        scores.push(all);
+    }
+    if let Some(vmaf) = vmaf {
+        for (scores, report) in scores.iter_mut().zip(vmaf.finish()?) {
+            scores.columns.extend(model_columns(&report, models));
+        }
+    }
     Ok((counts, scores))
 }

@@ -250,7 +250,7 @@ fn title_body(run: &RunStatus, steps: &[StepStatus], report: &Report) -> Markup 
         @if report.package.is_some() { (player(&door, report)) }
         @if let Some(title) = &report.title {
             (widgets::section("Ladder", ladder(&door, report, title)))
-            @for codec in ["x264", "svt_av1"] {
+            @for codec in Codec::ALL.map(Codec::name) {
                 @if report.figures.iter().any(|(name, _)| name == codec) {
                     (chart(&door, codec))
                 }
@@ -291,16 +291,16 @@ fn facts(report: &Report) -> Markup {
         for saving in &title.savings {
             if let Some(mean) = saving.mean {
                 let name = format!("{} bits against the fixed ladder", codec_name(saving.codec));
-                let per_shot = title.per_shot.iter().find(|per_shot| per_shot.codec == saving.codec);
-                let note = match per_shot.and_then(|per_shot| per_shot.bd_rate) {
-                    Some(bd_rate) => format!(
-                        "mean at equal {}; {:+.1} % by choosing the CRF shot by shot (BD-rate)",
-                        title.metric.name(),
-                        bd_rate * 100.0
-                    ),
-                    None => format!("mean at equal {}", title.metric.name()),
-                };
+                let measure = title.model.as_deref().unwrap_or_else(|| title.metric.name());
+                let note = format!("mean at equal {measure}");
                 stats.push(widgets::stat(&name, &format!("{:+.1} %", mean * 100.0), &note));
+            }
+        }
+        for per_shot in &title.per_shot {
+            if let Some(bd_rate) = per_shot.bd_rate {
+                let name = format!("{} BD-rate, shot by shot", codec_name(per_shot.codec));
+                let note = "against the best of one CRF for all shots, as far as it was tried";
+                stats.push(widgets::stat(&name, &format!("{:+.1} %", bd_rate * 100.0), note));
             }
         }
     }
@@ -426,6 +426,7 @@ fn scenes(run: &str, steps: &[StepStatus]) -> Markup {
 fn codec_name(codec: Codec) -> &'static str {
     match codec {
         Codec::X264 => "H.264",
+        Codec::X265 => "H.265",
         Codec::SvtAv1 => "AV1",
     }
 }

@@ -9,24 +9,37 @@ use backlot_department::{
     Need, Page,
 };
 use backlot_jupyter::{JupyterDoor, Settings};
+use backlot_store::Digest;
 use backlot_web::console::Icon;
 
 use crate::kernel::{KernelPool, KernelSearch};
-use crate::{cli, kind, pages};
+use crate::shop::Shop;
+use crate::{cli, kind, pages, versions};
 
-const ACCESS: Access = Access::ReadWrite { read: "runs:read", write: "runs:write" };
+/// The department's name, and that of its folder in the home.
+pub(crate) const NAME: &str = "notebooks";
+
+pub(crate) const ACCESS: Access = Access::ReadWrite { read: "runs:read", write: "runs:write" };
 
 /// The department.
 pub struct Notebooks {
     search: KernelSearch,
     pool: KernelPool,
     jupyter: JupyterDoor,
+    shop: Shop,
+    work: kind::Runs,
 }
 
 impl Notebooks {
     /// The department with these kernels.
     pub fn new(search: KernelSearch) -> Notebooks {
-        Notebooks { search, pool: KernelPool::new(), jupyter: JupyterDoor::default() }
+        Notebooks {
+            search,
+            pool: KernelPool::new(),
+            jupyter: JupyterDoor::default(),
+            shop: Shop::default(),
+            work: kind::Runs::default(),
+        }
     }
 }
 
@@ -40,36 +53,49 @@ impl Default for Notebooks {
 #[async_trait]
 impl Department for Notebooks {
     fn name(&self) -> &'static str {
-        "notebooks"
+        NAME
     }
 
     fn summary(&self) -> &'static str {
-        "Parameterised notebooks as papermill runs them: on the command line and as tasks; their values, their differences"
+        "Parameterised notebooks as papermill runs them: on the command line and as tasks; their values, their differences, their versions"
     }
 
     async fn start(&self, house: &House) -> Result<(), Error> {
         // A misspelt setting stops every command, not only the server.
-        Settings::of(house).map(drop)
+        Settings::of(house)?;
+        // A department starts once; a second handle would be of the same house.
+        drop(self.work.set(house.work.clone()));
+        self.shop.open(house)
     }
 
     async fn serve(&self, house: &House) -> Result<(), Error> {
+        self.shop.serve();
         self.jupyter.serve(house).await
     }
 
     async fn stop(&self, _house: &House) {
         self.jupyter.stop().await;
+        self.shop.stop();
+    }
+
+    async fn referenced_blobs(&self, _house: &House) -> Result<Vec<Digest>, Error> {
+        let Some(bookstore) = self.shop.get() else { return Ok(Vec::new()) };
+        bookstore.archive().referenced().await.map_err(|error| Error::start(NAME, error))
     }
 
     fn doors(&self, _house: &House) -> Vec<Door> {
-        self.jupyter.doors()
+        let mut doors = self.shop.doors();
+        doors.extend(self.jupyter.doors());
+        doors
     }
 
     fn kinds(&self) -> Vec<Arc<dyn Kind>> {
-        kind::all(&self.search, &self.pool)
+        kind::all(&self.search, &self.pool, &self.work)
     }
 
     fn pages(&self, house: &House) -> Vec<Page> {
-        vec![Page::new("Notebooks", "/notebooks", Icon::Page, pages::routes(house.clone())).access(ACCESS)]
+        let routes = pages::routes(house.clone()).merge(versions::routes(self.shop.clone()));
+        vec![Page::new("Notebooks", "/notebooks", Icon::Page, routes).access(ACCESS)]
     }
 
     fn commands(&self) -> Vec<clap::Command> {

@@ -14,6 +14,7 @@
 //! | `kernel`, `language` | in place of the notebook's own |
 //! | `timeout`, `start_timeout` | seconds for each cell (none), for the kernel's start (60) |
 //! | `report_mode` | hides the code |
+//! | `steps_as` | a parameter that gets the run's steps so far: name, kind, state, tasks, reused tasks, seconds |
 //! | `outputs` | name → path of a file that the notebook writes in its working directory |
 //!
 //! | output | |
@@ -27,16 +28,17 @@
 //! reused: notebooks look at the world.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use backlot_ledger::Timestamp;
 use backlot_notebooks_model::json::Object;
 use backlot_notebooks_model::parameters::CodeInReports;
 use backlot_notebooks_model::{Notebook, Param, Parameters, json, scraps};
-use backlot_work::{BlobRef, Kind, Outputs, TaskContext, TaskError};
+use backlot_work::{BlobRef, Kind, Outputs, TaskContext, TaskError, Work};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json as json_of};
 use tokio::sync::watch;
 
 use crate::kernel::{KernelPool, KernelSearch};
@@ -67,6 +69,7 @@ struct Input {
     start_timeout: Option<u64>,
     #[serde(default)]
     report_mode: bool,
+    steps_as: Option<String>,
     #[serde(default)]
     outputs: BTreeMap<String, String>,
 }
@@ -75,7 +78,11 @@ struct Input {
 pub(crate) struct NotebookRun {
     pub(crate) search: KernelSearch,
     pub(crate) pool: KernelPool,
+    pub(crate) work: Runs,
 }
+
+/// The house's runs, once its departments have started.
+pub(crate) type Runs = Arc<OnceLock<Work>>;
 
 #[async_trait]
 impl Kind for NotebookRun {
@@ -97,6 +104,9 @@ impl Kind for NotebookRun {
         let mut parameters = Parameters::new();
         for (name, value) in &input.parameters {
             parameters.set(name, parameter(&task, value, &mut files).await?);
+        }
+        if let Some(name) = &input.steps_as {
+            parameters.set(name, self.steps(task.run()).await?);
         }
         let mut request = Request::new(name, None);
         request.source = Some(Source(bytes));
@@ -137,6 +147,28 @@ impl Kind for NotebookRun {
                 Err(refuse(failure.error))
             }
         }
+    }
+}
+
+impl NotebookRun {
+    /// What the run has done so far, step by step in the order in which they ended.
+    async fn steps(&self, run: &str) -> Result<Param, TaskError> {
+        let work = self.work.get();
+        let work = work.ok_or_else(|| TaskError::Retryable("the house has not started yet".to_owned()))?;
+        let mut steps = work.steps(run).await.map_err(|error| TaskError::Retryable(error.to_string()))?;
+        steps.sort_by_key(|step| step.finished.map_or(i64::MAX, Timestamp::micros));
+        let told = steps.iter().map(|step| {
+            let seconds = step.started.zip(step.finished);
+            let seconds = seconds.map(|(from, to)| to.saturating_since(from).as_secs_f64());
+            json_of!({
+                "name": step.name, "kind": step.kind, "state": step.state.as_str(), "tasks": step.tasks.total,
+                "cached": step.tasks.cached, "seconds": seconds,
+            })
+        });
+        let text = Value::Array(told.collect()).to_string();
+        json::parse(&text)
+            .map(|value| Param::from_json(&value))
+            .map_err(|error| TaskError::Permanent(error.to_string()))
     }
 }
 
@@ -231,8 +263,8 @@ async fn outputs(
 }
 
 /// The kinds of the department.
-pub(crate) fn all(search: &KernelSearch, pool: &KernelPool) -> Vec<Arc<dyn Kind>> {
-    vec![Arc::new(NotebookRun { search: search.clone(), pool: pool.clone() })]
+pub(crate) fn all(search: &KernelSearch, pool: &KernelPool, work: &Runs) -> Vec<Arc<dyn Kind>> {
+    vec![Arc::new(NotebookRun { search: search.clone(), pool: pool.clone(), work: work.clone() })]
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ mod kind;
 mod pages;
 mod render;
 mod runner;
+mod shop;
+mod versions;
 
 pub use department::Notebooks;
 pub use kernel::{InterruptMode, Kernel, KernelError, KernelPool, KernelSearch, KernelSpec, Launch};

@@ -25,6 +25,9 @@ const RUNS: u32 = 100;
 /// The longest notebook that is shown; a longer one can be fetched.
 const MAX_SHOWN: u64 = 32 << 20;
 
+/// The longest value of a scrap that is shown, in characters.
+const MAX_VALUE: usize = 200;
+
 /// The pages below `/notebooks`.
 pub(crate) fn routes(house: House) -> Router {
     Router::new()
@@ -43,7 +46,7 @@ fn refuse(error: &WorkError) -> ApiError {
     }
 }
 
-fn moment(at: Timestamp) -> jiff::Timestamp {
+pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX)
 }
 
@@ -70,6 +73,7 @@ async fn list(State(house): State<House>, frame: Frame) -> Result<Response, ApiE
             (table.render())
         }
     };
+    let frame = frame.actions(html! { a.button href="/notebooks/versions" { "Versions" } });
     Ok(console::page(&frame, "Notebooks", body).into_response())
 }
 
@@ -152,13 +156,17 @@ fn facts(notebook: &Notebook) -> Markup {
         Some(json::Value::Null) | None => "–".to_owned(),
         Some(other) => other.to_compact(),
     };
+    let seconds =
+        text("duration").parse::<f64>().map_or_else(|_| text("duration"), |long| format!("{long:.2}"));
+    // To the second, without the offset, which is always UTC's.
+    let began = text("start_time").replace('T', " ").chars().take(19).collect::<String>();
     widgets::stats([
         widgets::stat(
             "Cells",
             &notebook.cells.len().to_string(),
             notebook.kernel_name().unwrap_or("no kernel"),
         ),
-        widgets::stat("Seconds", &text("duration"), &format!("from {}", text("start_time"))),
+        widgets::stat("Seconds", &seconds, &format!("from {began}")),
         widgets::stat("Source", &text("input_path"), "the notebook that ran"),
     ])
 }
@@ -168,7 +176,11 @@ fn values(notebook: &Notebook) -> Markup {
     let mut table = Table::new(["Name", "Value"]);
     for (name, scrap) in &found {
         let value = scrap.data.as_ref().map_or_else(|| "shown below".to_owned(), json::Value::to_compact);
-        table.push([html! { (name) }, html! { code { (value.chars().take(200).collect::<String>()) } }]);
+        let mut shown: String = value.chars().take(MAX_VALUE).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        table.push([html! { (name) }, html! { code { (shown) } }]);
     }
     html! { @if !table.is_empty() { (widgets::section("Values", table.render())) } }
 }

@@ -2,7 +2,7 @@
 //!
 //! | kind | from | to |
 //! |---|---|---|
-//! | `signals.table` | a CSV file, what is asked | the table as bytes, the question in points, the parts |
+//! | `signals.table` | a table in a file (CSV, Parquet, or its own bytes), what is asked | the table as bytes, the question in points, the parts |
 //! | `signals.examine` | the table, the question, one part | a finding for each of its signals |
 //! | `signals.conclude` | the table, the question, all findings | explanation (JSON), timeline (text), figure (Plotly, SVG) |
 //!
@@ -13,17 +13,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use backlot_figures::{Theme, render};
 use backlot_signals_kernels::explain::{Finding, Question, Reference};
 use backlot_work::{BlobRef, Kind, Kinds, Outputs, RunSpec, TaskContext, TaskError};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::explanation::{Explanation, chunks, examine};
+use crate::explanation::{Entry, Explanation, chunks, examine};
 use crate::question::Asked;
-use crate::table::{Table, TableReader};
+use crate::read::{self, Form};
+use crate::table::{Header, TableReader};
 use crate::{Error, figure, text};
 
 /// The name of the runs that explain alerts.
@@ -32,13 +34,19 @@ pub const RUN_NAME: &str = "explain";
 /// A live incident goes before batch analyses.
 pub const PRIORITY: i32 = 100;
 
-/// The largest CSV file: as much as a table of half the most values takes.
-const MOST_CSV_BYTES: u64 = 8 << 30;
+/// The largest file: as much as a table of the most values takes.
+const MOST_FILE_BYTES: u64 = 8 << 30;
+
+/// Most likely causes that an explanation's event names.
+const FIRST: usize = 3;
 
 /// The size of the drawn figure.
 const PIXELS: render::Size = render::Size { width: 1100, height: 620 };
 
-/// The run that explains an alert; its parameters are `csv` (a blob) and `asked` ([`Asked`]).
+/// The size of the one for telephones.
+const SMALL_PIXELS: render::Size = render::Size { width: 390, height: 560 };
+
+/// The run that explains an alert; its parameters are `source` (a blob) and `asked` ([`Asked`]).
 ///
 /// # Panics
 /// Never: the spec is part of the program and read by its tests.
@@ -54,7 +62,7 @@ pub fn all() -> Vec<Arc<dyn Kind>> {
     let kinds = Kinds::default()
         .with_fn("signals.table", 1, async |task: TaskContext| table(&task).await)
         .with_fn("signals.examine", 1, async |task: TaskContext| examine_part(&task).await)
-        .with_fn("signals.conclude", 1, async |task: TaskContext| conclude(&task).await);
+        .with_fn("signals.conclude", 2, async |task: TaskContext| conclude(&task).await);
     kinds.names().filter_map(|name| kinds.get(name).cloned()).collect()
 }
 
@@ -69,44 +77,64 @@ fn failed(error: Error) -> TaskError {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TableInput {
-    csv: BlobRef,
+    source: BlobRef,
     asked: Asked,
+}
+
+/// What the table's step finds out.
+struct Prepared {
+    /// The table's bytes; `None` where the file holds them already.
+    bytes: Option<Vec<u8>>,
+    header: Header,
+    question: Question,
+    alert: usize,
 }
 
 async fn table(task: &TaskContext) -> Result<Outputs, TaskError> {
     let input: TableInput = task.parse()?;
-    if input.csv.size > MOST_CSV_BYTES {
+    if input.source.size > MOST_FILE_BYTES {
         return Err(TaskError::Permanent(format!(
             "a table of {} bytes is too large; give fewer signals or wider steps",
-            input.csv.size
+            input.source.size
         )));
     }
-    let file = task.file(&input.csv).await?;
+    let file = task.file(&input.source).await?;
     let asked = input.asked;
-    let (bytes, question, alert, parts, notes) = task
-        .compute(move || {
-            let text = std::fs::read_to_string(file.path()).map_err(|error| {
-                TaskError::Permanent(format!("the table is no text: {error}; give CSV in UTF-8"))
-            })?;
-            let table = Table::from_csv(&text).map_err(failed)?;
-            let alert = table.header.place(&asked.alert).map_err(failed)?;
-            let question = asked.question(&table.header).map_err(failed)?;
-            // Refuses what no part could work with.
-            Reference::new(&table.signals[alert], question.clone()).map_err(|error| failed(error.into()))?;
-            let parts = chunks(table.signals.len());
-            Ok((table.to_bytes(), question, alert, parts, table.header.notes.clone()))
-        })
-        .await?;
-    for note in &notes {
+    let prepared = task.compute(move || prepare(file.path(), &asked).map_err(failed)).await?;
+    for note in &prepared.header.notes {
         task.log(note);
     }
-    let table = task.put(bytes, "application/vnd.backlot.signals").await?;
+    let table = match prepared.bytes {
+        Some(bytes) => task.put(bytes, read::MEDIA_TYPE).await?,
+        None => input.source,
+    };
+    let parts = chunks(prepared.header.names.len());
     let parts: Vec<[usize; 2]> = parts.into_iter().map(|part| [part.start, part.end]).collect();
     Outputs::new()
         .blob("table", &table)
-        .value("question", question)?
-        .value("alert", alert)?
+        .value("question", prepared.question)?
+        .value("alert", prepared.alert)?
         .value("chunks", parts)
+}
+
+fn prepare(path: &Path, asked: &Asked) -> Result<Prepared, Error> {
+    let understood = |header: &Header| -> Result<(usize, Question), Error> {
+        let alert = header.place(&asked.alert)?;
+        Ok((alert, asked.question(header)?))
+    };
+    if read::form(path)? == Form::Own {
+        let mut reader =
+            TableReader::open(BufReader::new(File::open(path).map_err(read::unreadable(path))?))?;
+        let (alert, question) = understood(reader.header())?;
+        let signal = reader.signals(alert..alert + 1)?;
+        Reference::new(&signal[0], question.clone())?;
+        return Ok(Prepared { bytes: None, header: reader.header().clone(), question, alert });
+    }
+    let table = read::table(path)?;
+    let (alert, question) = understood(&table.header)?;
+    // Refuses what no part could work with.
+    Reference::new(&table.signals[alert], question.clone())?;
+    Ok(Prepared { bytes: Some(table.to_bytes()), header: table.header, question, alert })
 }
 
 #[derive(Deserialize)]
@@ -167,7 +195,10 @@ async fn conclude(task: &TaskContext) -> Result<Outputs, TaskError> {
             report(&mut reader, &explanation).map_err(failed)
         })
         .await?;
-    let mut outputs = Outputs::new().value("changed", made.changed)?.value("tested", made.tested)?;
+    let mut outputs = Outputs::new()
+        .value("changed", made.changed)?
+        .value("tested", made.tested)?
+        .value("first", &made.first)?;
     for (name, (content, media_type)) in made.files {
         outputs = outputs.blob(name, &task.put(content, media_type).await?);
     }
@@ -195,7 +226,9 @@ pub struct Report {
     pub changed: usize,
     /// Signals that were tested.
     pub tested: usize,
-    /// By name: `explanation`, `timeline`, `figure`, `figure_light`, `figure_dark`; content and media type.
+    /// The most likely causes, in few words.
+    pub first: Vec<Value>,
+    /// By name: `explanation`, `timeline`, `figure`, `figure_light`, `figure_dark`, `figure_small`, `figure_small_dark`; content and media type.
     pub files: BTreeMap<&'static str, (String, &'static str)>,
 }
 
@@ -212,7 +245,8 @@ pub fn report<R: std::io::Read + std::io::Seek>(
         let place = reader.header().place(&entry.signal)?;
         rows.append(&mut reader.signals(place..place + 1)?);
     }
-    let drawn = figure::timeline(reader.header(), explanation, &rows);
+    let drawn = figure::timeline(reader.header(), explanation, &rows, figure::Width::Wide);
+    let small = figure::timeline(reader.header(), explanation, &rows, figure::Width::Narrow);
     let json =
         |value: &dyn Fn() -> serde_json::Result<String>| value().unwrap_or_else(|_| Value::Null.to_string());
     let files = BTreeMap::from([
@@ -221,6 +255,10 @@ pub fn report<R: std::io::Read + std::io::Seek>(
         ("figure", (json(&|| serde_json::to_string(&drawn)), "application/vnd.plotly.v1+json")),
         ("figure_light", (render::svg(&drawn, PIXELS, Theme::Light), "image/svg+xml")),
         ("figure_dark", (render::svg(&drawn, PIXELS, Theme::Dark), "image/svg+xml")),
+        ("figure_small", (render::svg(&small, SMALL_PIXELS, Theme::Light), "image/svg+xml")),
+        ("figure_small_dark", (render::svg(&small, SMALL_PIXELS, Theme::Dark), "image/svg+xml")),
     ]);
-    Ok(Report { changed: explanation.timeline.len(), tested: explanation.tested, files })
+    let few = |entry: &Entry| json!({ "signal": entry.signal, "changed": entry.changed, "lag_seconds": entry.lag_seconds, "effect": entry.effect, "score": entry.score });
+    let first = explanation.timeline.iter().take(FIRST).map(few).collect();
+    Ok(Report { changed: explanation.timeline.len(), tested: explanation.tested, first, files })
 }

@@ -25,14 +25,22 @@
 //! # Ok::<(), backlot_signals::Error>(())
 //! ```
 
+pub mod alerts;
+pub mod changes;
 mod command;
+mod csv;
 mod department;
+mod door;
 mod error;
 mod explanation;
 pub mod figure;
 pub mod kinds;
+pub mod live;
 mod pages;
 mod question;
+pub mod read;
+mod remote;
+mod settings;
 mod table;
 pub mod text;
 
@@ -42,4 +50,5 @@ pub use explanation::{
     Alert, CHUNK, Correlation, Entry, Explanation, Group, Skipped, chunks, examine, explain,
 };
 pub use question::Asked;
+pub use settings::Settings;
 pub use table::{Header, Table, TableReader};

@@ -41,10 +41,10 @@ impl Default for Asked {
     }
 }
 
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// A season shows after so many repetitions.
-const SEASONS_SEEN: i64 = 3;
+pub(crate) const SEASONS_SEEN: i64 = 3;
 
 impl Asked {
     /// The question in places of the table.

@@ -1,17 +1,6 @@
-//! Signals on one regular grid of times: read from CSV, kept as bytes that a worker reads a part of.
+//! Signals on one regular grid of times, kept as bytes that a worker reads a part of.
 //!
-//! # CSV
-//!
-//! The first line names the columns, the first of which is the time; every further line is one point of all signals.
-//! Times are RFC 3339, or numbers of seconds since 1970 (milliseconds from 10¹¹ on), and rise from line to line. A field that is empty, `NaN`, `null` or `NA` is a missing point. Names may stand in double
-//! quotes.
-//!
-//! Times need not be regular: the step is the most frequent distance between lines, each line takes the slot that its time falls into, slots
-//! without a line are missing, and both are told ([`Table::notes`]). Two lines in one slot are an error.
-//!
-//! # Bytes
-//!
-//! `BLSIG001`, the length of the header (u64), the header (JSON), then each signal's values one after the other (f64). All little-endian.
+//! The bytes: `BLSIG001`, the length of the header (u64), the header (JSON), then each signal's values one after the other (f64). All little-endian.
 
 use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -19,15 +8,16 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::{Error, csv};
 
-const MAGIC: &[u8; 8] = b"BLSIG001";
+/// What the bytes of a table begin with.
+pub(crate) const MAGIC: &[u8; 8] = b"BLSIG001";
 
 /// A header is names; more than this is no table of ours.
 const MOST_HEADER_BYTES: u64 = 256 << 20;
 
 /// Points of all signals together: 8 GiB of values.
-const MOST_VALUES: usize = 1 << 30;
+pub(crate) const MOST_VALUES: usize = 1 << 30;
 
 /// Signals on one grid.
 #[derive(Clone, Debug, PartialEq)]
@@ -125,63 +115,41 @@ impl Table {
         Ok(Self { header: Header { start_ms, step_ms, points, names, notes: Vec::new() }, signals })
     }
 
-    /// Reads CSV; see the module's head.
+    /// Reads CSV; see [`crate::csv`].
     ///
     /// # Errors
     /// [`Error::Csv`] with the line, [`Error::Table`].
     pub fn from_csv(text: &str) -> Result<Self, Error> {
-        let mut lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate();
-        let (_, first) = lines.next().ok_or_else(|| Error::Table("is empty; give a line of names".into()))?;
-        let mut names = fields(first);
-        if names.len() < 2 {
-            return Err(Error::Csv {
-                line: 1,
-                reason: "there is no signal beside the time; separate names by commas".into(),
-            });
+        csv::read(text)
+    }
+
+    /// Puts columns of points at rising times onto a regular grid: the step is the most frequent distance of times, each point takes the slot that its time
+    /// falls into, slots without a point are missing, and both are told in the notes.
+    ///
+    /// # Errors
+    /// [`Error::Table`] for times that do not rise, two points in one slot, a grid far larger than the points.
+    pub fn from_columns(times: &[i64], names: Vec<String>, columns: Vec<Vec<f64>>) -> Result<Self, Error> {
+        let grid = Placing::of(times, names.len())?;
+        let regular = |column: Vec<f64>| {
+            if grid.is_regular {
+                return column;
+            }
+            let mut signal = vec![f64::NAN; grid.points];
+            for (value, &time) in column.into_iter().zip(times) {
+                signal[grid.slot(time)] = value;
+            }
+            signal
+        };
+        if let Some(odd) = columns.iter().position(|column| column.len() != times.len()) {
+            return Err(Error::Table(format!(
+                "has {} times but {} values of column {odd}",
+                times.len(),
+                columns[odd].len()
+            )));
         }
-        names.remove(0);
-        let mut times = Vec::new();
-        let mut rows: Vec<f64> = Vec::new();
-        for (number, line) in lines {
-            if line.trim().is_empty() {
-                continue;
-            }
-            let line_number = number + 1;
-            let wrong = |reason: String| Error::Csv { line: line_number, reason };
-            let mut parts = line.split(',');
-            let time = parts.next().unwrap_or_default().trim().trim_matches('"');
-            let time = parse_time(time)
-                .ok_or_else(|| wrong(format!("`{time}` is no time; write RFC 3339 or seconds since 1970")))?;
-            if times.last().is_some_and(|last| *last >= time) {
-                return Err(wrong(
-                    "its time is not after the one before; sort the lines and leave out doubles".into(),
-                ));
-            }
-            times.push(time);
-            let before = rows.len();
-            for part in parts {
-                let part = part.trim();
-                rows.push(parse_value(part).ok_or_else(|| {
-                    wrong(format!(
-                        "`{}` is no number; leave missing points empty",
-                        part.chars().take(40).collect::<String>()
-                    ))
-                })?);
-            }
-            if rows.len() - before != names.len() {
-                let count = rows.len() - before;
-                return Err(wrong(format!(
-                    "it has {count} values for {} signals; leave missing points empty, not out",
-                    names.len()
-                )));
-            }
-            if rows.len() > MOST_VALUES {
-                return Err(wrong(format!(
-                    "there are more than {MOST_VALUES} values; give fewer signals or wider steps"
-                )));
-            }
-        }
-        regular(&times, &rows, names)
+        let mut table = Self::new(grid.start, grid.step, names, columns.into_iter().map(regular).collect())?;
+        table.header.notes = grid.notes(times.len());
+        Ok(table)
     }
 
     /// The table as bytes.
@@ -262,33 +230,6 @@ impl<R: Read + Seek> TableReader<R> {
     }
 }
 
-/// The fields of a line of names: between commas, quotes taken off and doubled ones halved.
-fn fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
-    let mut is_quoted = false;
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        let last = fields.len() - 1;
-        match character {
-            '"' if is_quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                fields[last].push('"');
-            }
-            '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => fields.push(String::new()),
-            other => fields[last].push(other),
-        }
-    }
-    fields.into_iter().map(|field| field.trim().to_owned()).collect()
-}
-
-fn parse_value(text: &str) -> Option<f64> {
-    match text {
-        "" | "NaN" | "nan" | "null" | "NA" => Some(f64::NAN),
-        other => other.parse().ok(),
-    }
-}
-
 /// Milliseconds since 1970 of an RFC 3339 time or a number of seconds or milliseconds.
 pub(crate) fn parse_time(text: &str) -> Option<i64> {
     /// Seconds reach this in the year 5138, milliseconds did in 1973.
@@ -306,58 +247,77 @@ pub(crate) fn parse_time(text: &str) -> Option<i64> {
     zoned.or_else(|_| format!("{text}Z").parse()).ok().map(jiff::Timestamp::as_millisecond)
 }
 
-/// Puts rows onto a regular grid.
-fn regular(times: &[i64], rows: &[f64], names: Vec<String>) -> Result<Table, Error> {
-    if times.len() < 2 {
-        return Err(Error::Table(format!("has {} points; give at least two", times.len())));
-    }
-    let mut distances = HashMap::new();
-    for pair in times.windows(2) {
-        *distances.entry(pair[1] - pair[0]).or_insert(0_usize) += 1;
-    }
-    let usual = distances.iter().max_by_key(|(distance, count)| (**count, -**distance));
-    let step = usual.map_or(1, |(distance, _)| *distance);
-    let start = times[0];
-    let slot = |time: i64| ((time - start) / step) as usize;
-    let points = slot(times[times.len() - 1]) + 1;
-    if points.saturating_mul(names.len()) > MOST_VALUES {
-        return Err(Error::Table(format!(
-            "would have {points} points on a grid of {step} ms; leave out lines far from the others"
-        )));
-    }
-    let mut signals = vec![vec![f64::NAN; points]; names.len()];
-    let mut last = None;
-    let mut off_grid = 0;
-    for (row, &time) in times.iter().enumerate() {
-        let at = slot(time);
-        if last == Some(at) {
-            return Err(Error::Csv {
-                line: row + 2,
-                reason: format!(
-                    "it falls into the same step of {step} ms as the line before; aggregate to a regular step first"
-                ),
-            });
+/// A regular grid that irregular times are put on.
+struct Placing {
+    start: i64,
+    step: i64,
+    points: usize,
+    off_grid: usize,
+    /// Every slot has its point, in order.
+    is_regular: bool,
+}
+
+impl Placing {
+    fn of(times: &[i64], signals: usize) -> Result<Self, Error> {
+        if times.len() < 2 {
+            return Err(Error::Table(format!("has {} points; give at least two", times.len())));
         }
-        last = Some(at);
-        off_grid += usize::from((time - start) % step != 0);
-        for (signal, value) in signals.iter_mut().zip(&rows[row * names.len()..]) {
-            signal[at] = *value;
+        let mut distances = HashMap::new();
+        for (row, pair) in times.windows(2).enumerate() {
+            if pair[1] <= pair[0] {
+                return Err(Error::Table(format!(
+                    "has a time in row {} that is not after the one before; sort the rows and leave out doubles",
+                    row + 2
+                )));
+            }
+            *distances.entry(pair[1].saturating_sub(pair[0])).or_insert(0_usize) += 1;
         }
+        let usual = distances.iter().max_by_key(|(distance, count)| (**count, -**distance));
+        let step = usual.map_or(1, |(distance, _)| *distance);
+        let start = times[0];
+        let placing = Self { start, step, points: 0, off_grid: 0, is_regular: false };
+        let points = placing.slot(times[times.len() - 1]).saturating_add(1);
+        if points.saturating_mul(signals) > MOST_VALUES {
+            return Err(Error::Table(format!(
+                "would have {points} points on a grid of {step} ms; leave out lines far from the others"
+            )));
+        }
+        let (mut last, mut off_grid) = (None, 0);
+        for (row, &time) in times.iter().enumerate() {
+            let at = placing.slot(time);
+            if last == Some(at) {
+                return Err(Error::Table(format!(
+                    "has in row {} a time in the same step of {step} ms as the row before; aggregate to a regular step first",
+                    row + 1
+                )));
+            }
+            last = Some(at);
+            off_grid += usize::from((time - start) % step != 0);
+        }
+        Ok(Self { points, off_grid, is_regular: points == times.len(), ..placing })
     }
-    let mut table = Table::new(start, step, names, signals)?;
-    if points > times.len() {
-        table.header.notes.push(format!(
-            "{} of {points} steps have no line; they are missing points",
-            points - times.len()
-        ));
+
+    fn slot(&self, time: i64) -> usize {
+        (time.saturating_sub(self.start) / self.step) as usize
     }
-    if off_grid > 0 {
-        table
-            .header
-            .notes
-            .push(format!("{off_grid} lines lie off the grid of {step} ms; each was moved back to its step"));
+
+    fn notes(&self, rows: usize) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.points > rows {
+            notes.push(format!(
+                "{} of {} steps have no line; they are missing points",
+                self.points - rows,
+                self.points
+            ));
+        }
+        if self.off_grid > 0 {
+            notes.push(format!(
+                "{} lines lie off the grid of {} ms; each was moved back to its step",
+                self.off_grid, self.step
+            ));
+        }
+        notes
     }
-    Ok(table)
 }
 
 #[cfg(test)]
@@ -390,7 +350,7 @@ mod tests {
         assert!(refusal("t,a,b\n1,2\n").contains("1 values for 2"));
         assert!(refusal("t,a\nsoon,2\n").contains("no time"));
         assert!(refusal("t,a,a\n1,2,3\n2,2,3\n").contains("both `a`"));
-        assert!(refusal("t,a\n0,1\n60,1\n120,1\n121,1\n").contains("same step"));
+        assert!(refusal("t,a\n0,1\n60,1\n120,1\n121,1\n").contains("row 4 a time in the same step"));
         assert!(refusal("t,a\n1,1\n").contains("at least two"));
         assert!(refusal("t,a\n0,1\n0.001,1\n90000000000,1\n").contains("far from"));
         let off = Table::from_csv("t,a\n0,1\n60,2\n120,3\n185,4\n").unwrap();

@@ -41,7 +41,7 @@ pub fn timeline(explanation: &Explanation) -> String {
             "{:>3}  {:<width$}  {}  {}  score {:.2}{mark}\n",
             place + 1,
             entry.signal,
-            lag(entry),
+            wide_lag(entry),
             shift(entry),
             entry.score,
         );
@@ -51,7 +51,7 @@ pub fn timeline(explanation: &Explanation) -> String {
     order.sort_by(|a, b| a.lag_seconds.total_cmp(&b.lag_seconds).then(b.score.total_cmp(&a.score)));
     let shown = order.len().min(LINES);
     for entry in &order[..shown] {
-        text += &format!("{}  {}  {}  {}\n", entry.changed, lag(entry), shift(entry), entry.signal);
+        text += &format!("{}  {}  {}  {}\n", entry.changed, wide_lag(entry), shift(entry), entry.signal);
     }
     if order.len() > shown {
         text += &format!("… and {} more\n", order.len() - shown);
@@ -62,14 +62,55 @@ pub fn timeline(explanation: &Explanation) -> String {
     text
 }
 
+/// What somebody who is woken wants to read first.
+pub(crate) fn in_one_line(explanation: &Explanation) -> String {
+    let found = &explanation.timeline;
+    let incident = found.iter().filter(|entry| entry.in_incident).count();
+    let Some(first) = found.first() else {
+        return format!(
+            "None of {} signals changed around {}.",
+            explanation.tested,
+            clock(&explanation.alert.fired)
+        );
+    };
+    let when = match first.lag_seconds {
+        lag if lag < 0.0 => format!("{} before the alert", span(-lag)),
+        lag if lag > 0.0 => format!("{} after the alert", span(lag)),
+        _ => "together with the alert".to_owned(),
+    };
+    format!(
+        "Most likely {}: it changed by {} at {}, {when}. {incident} of {} signals belong to this incident.",
+        first.signal,
+        percent(first),
+        clock(&first.changed),
+        explanation.tested,
+    )
+}
+
+/// The time of day of RFC 3339.
+pub(crate) fn clock(time: &str) -> String {
+    time.split_once('T').map_or(time, |(_, clock)| clock.trim_end_matches('Z')).to_owned()
+}
+
+/// The day of RFC 3339.
+pub(crate) fn day(time: &str) -> String {
+    time.split_once('T').map_or(String::new(), |(day, _)| format!("{day} UTC"))
+}
+
 /// `-12 min ±1 min`, from the alert's own change.
-fn lag(entry: &Entry) -> String {
+pub(crate) fn lag(entry: &Entry) -> String {
+    let (low, high) = entry.lag_interval_seconds;
+    format!("{} ±{}", signed_span(entry.lag_seconds), span((high - low) / 2.0))
+}
+
+/// The same, in columns.
+fn wide_lag(entry: &Entry) -> String {
     let (low, high) = entry.lag_interval_seconds;
     let half = (high - low) / 2.0;
     format!("{:>9} ±{:<6}", signed_span(entry.lag_seconds), span(half))
 }
 
-fn signed_span(seconds: f64) -> String {
+pub(crate) fn signed_span(seconds: f64) -> String {
     let sign = if seconds < 0.0 { '-' } else { '+' };
     format!("{sign}{}", span(seconds.abs()))
 }
@@ -83,12 +124,16 @@ fn span(seconds: f64) -> String {
     }
 }
 
-/// `+243 %, 8.1 sd`.
-fn shift(entry: &Entry) -> String {
-    let percent = match entry.change_percent {
+/// `+243.0 %`, or how else the level moved.
+pub(crate) fn percent(entry: &Entry) -> String {
+    match entry.change_percent {
         Some(percent) if percent.abs() < 10_000.0 => format!("{percent:+.1} %"),
         Some(percent) => format!("×{:.0}", percent / 100.0 + 1.0),
         None => "from 0".to_owned(),
-    };
-    format!("{percent:>10} {:>+7.1} sd", entry.effect)
+    }
+}
+
+/// `+243 %, 8.1 sd`.
+fn shift(entry: &Entry) -> String {
+    format!("{:>10} {:>+7.1} sd", percent(entry), entry.effect)
 }

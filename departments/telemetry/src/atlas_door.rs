@@ -1,6 +1,7 @@
 //! Atlas' HTTP interface.
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -33,6 +34,7 @@ pub(crate) fn routes(slot: Slot) -> Router {
         .route("/api/v1/expr/normalize", get(expr_normalize))
         .route("/api/v1/expr/complete", get(expr_complete))
         .route("/api/v1/expr/queries", get(expr_queries))
+        .route("/api/v1/expr/strip", get(expr_strip))
         .route("/api/v1/publish", post(publish))
         .route("/api/v1/publish-fast", post(publish))
         .route("/api/v4/update", post(update))
@@ -109,9 +111,15 @@ pub(crate) async fn evaluate(state: &State, parameters: &Parameters) -> Result<G
     let request = Request::read(parameters.pairs(), &defaults(state)?)?;
     let store = state.store.clone();
     let turn = state.queries.clone().acquire_owned().await;
+    let counters = state.counters.clone();
     let work = move || {
         let _turn = turn;
-        Graph::evaluate(request, &*store)
+        let began = Instant::now();
+        let graph = Graph::evaluate(request, &*store);
+        let meters = &counters.meters;
+        let timer = if graph.is_ok() { &meters.graphs } else { &meters.failed_graphs };
+        timer.record(began.elapsed());
+        graph
     };
     Ok(tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))??)
 }
@@ -232,6 +240,27 @@ async fn expr_queries(RawQuery(query): RawQuery) -> Result<Response, AtlasError>
     queries.sort_unstable();
     queries.dedup();
     Ok(axum::Json(queries).into_response())
+}
+
+/// The expressions without conditions on the keys `k`, and without the words of the vocabularies `r`.
+async fn expr_strip(RawQuery(query): RawQuery) -> Result<Response, AtlasError> {
+    let parameters = Parameters::read(query.as_deref());
+    let named = |wanted: &'static str| {
+        parameters.pairs().filter(move |(name, _)| *name == wanted).map(|(_, value)| value)
+    };
+    let keys: Vec<_> = named("k").map(std::sync::Arc::from).collect();
+    let mut all = parse(parameters.required("q")?)?;
+    for styled in &mut all {
+        styled.expr = styled.expr.without_keys(&keys)?;
+        for vocabulary in named("r") {
+            match vocabulary {
+                "filter" => styled.expr = styled.expr.without_filters()?,
+                "style" => styled.settings.clear(),
+                other => return Err(Error::Argument(format!("vocabulary '{other}' not supported")).into()),
+            }
+        }
+    }
+    Ok(axum::Json(all.iter().map(ToString::to_string).collect::<Vec<String>>()).into_response())
 }
 
 async fn expr_complete(RawQuery(query): RawQuery) -> Result<Response, AtlasError> {

@@ -9,15 +9,19 @@ use backlot_department::{
     Access, CommandContext, CommandError, Department, Door, Error, Health, HealthCheck, House, Page, Services,
 };
 use backlot_series::Source;
+use backlot_spectator::AgentHandle;
 use backlot_web::console::Icon;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::alerts::{self, Alerting, ServiceError};
 use crate::ingest::LARGEST_BODY;
+use crate::prometheus::scrape;
+use crate::settings::AgentSettings;
 use crate::source::TelemetrySource;
 use crate::state::{Slot, State};
 use crate::store::Store;
-use crate::{Settings, atlas_door, commands, openapi, pages, prometheus};
+use crate::{Settings, agent, atlas_door, commands, lwc, openapi, own, pages, prometheus};
 
 /// Where Atlas' interface is; pages link to it.
 pub(crate) const ATLAS_DOOR: &str = "/atlas";
@@ -25,11 +29,15 @@ pub(crate) const ATLAS_DOOR: &str = "/atlas";
 /// Largest log before a checkpoint is made early: what a restart must play again.
 const LARGEST_LOG: u64 = 256 << 20;
 
+/// Largest body of alerts: tens of thousands.
+const LARGEST_ALERTS: u64 = 16 << 20;
+
 /// The department.
 #[derive(Default)]
 pub struct Telemetry {
     slot: Slot,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    agent: tokio::sync::Mutex<Option<AgentHandle>>,
 }
 
 #[async_trait]
@@ -48,7 +56,13 @@ impl Department for Telemetry {
 
     async fn start(&self, house: &House) -> Result<(), Error> {
         // A misspelt setting stops every command, not only the server.
-        settings(house).map(drop)
+        settings(house)?;
+        let ledger = house.ledger.clone();
+        let migrated =
+            tokio::task::spawn_blocking(move || ledger.migrate(alerts::OWNER, alerts::MIGRATIONS)).await;
+        migrated
+            .map_err(|error| Error::start(self.name(), error))?
+            .map_err(|error| Error::start(self.name(), error))
     }
 
     async fn serve(&self, house: &House) -> Result<(), Error> {
@@ -59,31 +73,62 @@ impl Department for Telemetry {
         let store = opened
             .map_err(|error| Error::start(self.name(), error))?
             .map_err(|error| Error::start(self.name(), error))?;
-        let state = State::new(Arc::new(store), settings, house.ledger.clone());
+        let mut state = State::new(Arc::new(store), settings, house.ledger.clone(), &house.meters);
+        let mut begun = Vec::new();
+        match Alerting::start(house, &state, &mut begun).await {
+            Ok(alerting) => state.alerts = Ok(alerting),
+            // Everything else works; who asks for alerts is told where they are.
+            Err(error @ ServiceError::NotLeading(_)) => {
+                tracing::warn!(%error, "no alerts in this process");
+                state.alerts = Err(error.to_string().into());
+            }
+            Err(error) => return Err(Error::start(self.name(), error)),
+        }
+        let agent = agent::start(&state, &state.settings.agent).await;
+        *self.agent.lock().await = agent;
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.append(&mut begun);
         tasks.push(tokio::spawn(keep_synced(state.clone())));
         tasks.push(tokio::spawn(keep_checkpoints(state.clone())));
+        tasks.push(tokio::spawn(own::publish(state.clone(), house.meters.clone(), house.work.clone())));
+        for scrape in &state.settings.scrape {
+            tasks.extend(
+                scrape::targets(scrape).map(|target| tokio::spawn(scrape::keep(state.clone(), target))),
+            );
+        }
         // A department serves once; a second state would never be seen.
         drop(self.slot.set(state));
         Ok(())
     }
 
-    async fn stop(&self, _house: &House) {
+    async fn stop(&self, house: &House) {
+        if let Some(agent) = self.agent.lock().await.take() {
+            // What clients have sent is in the store before it closes.
+            agent.stop().await;
+        }
         for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }
         let Some(state) = self.slot.get().cloned() else { return };
+        if let Ok(alerting) = &state.alerts {
+            alerting.stop().await;
+        }
         let now = state.now();
-        let last =
-            tokio::task::spawn_blocking(move || state.store.checkpoint(now).or_else(|_| state.store.sync()))
-                .await;
+        let registry = house.meters.clone();
+        let last = tokio::task::spawn_blocking(move || {
+            own::once(&state, &registry, Duration::MAX, &own::common_tags());
+            let last = state.store.checkpoint(now).or_else(|_| state.store.sync());
+            state.store.release();
+            last
+        })
+        .await;
         if let Ok(Err(error)) = last {
             tracing::error!(%error, "the last metrics could not be written");
         }
     }
 
-    fn doors(&self, _house: &House) -> Vec<Door> {
-        vec![
+    fn doors(&self, house: &House) -> Vec<Door> {
+        let mut doors = vec![
             Door::http("atlas", ATLAS_DOOR, atlas_door::routes(self.slot.clone()))
                 .access(Access::Open)
                 .body_limit(LARGEST_BODY as u64)
@@ -98,12 +143,30 @@ impl Department for Telemetry {
                     "Prometheus, vmagent",
                     "remote_write.url, -remoteWrite.url: http://HOST:PORT/prometheus/api/v1/write",
                 ),
-        ]
+            Door::http("alertmanager", alerts::ALERTMANAGER_DOOR, alerts::alertmanager_routes(self.slot.clone()))
+                .access(Access::Open)
+                .body_limit(LARGEST_ALERTS)
+                .client(
+                    "amtool, Prometheus, vmalert",
+                    "amtool --alertmanager.url, vmalert -notifier.url: http://HOST:PORT/alertmanager; Prometheus: alertmanagers with path_prefix /alertmanager",
+                ),
+            Door::http("lwc", "/telemetry", lwc::routes(self.slot.clone()).merge(alerts::rules_routes(self.slot.clone())))
+                .access(Access::Open)
+                .body_limit(LARGEST_BODY as u64)
+                .client(
+                    "Atlas' evaluation library, curl",
+                    "base URL of LWC and of the alert rules: http://HOST:PORT/telemetry",
+                ),
+        ];
+        doors.extend(settings(house).map(|settings| agent_doors(&settings.agent)).unwrap_or_default());
+        doors
     }
 
     fn pages(&self, _house: &House) -> Vec<Page> {
         vec![
             Page::new("Metrics", "/metrics", Icon::Chart, pages::routes(self.slot.clone()))
+                .access(Access::Authenticated),
+            Page::new("Alerts", "/alerts", Icon::Shield, alerts::page_routes(self.slot.clone()))
                 .access(Access::Authenticated),
         ]
     }
@@ -137,6 +200,26 @@ impl Department for Telemetry {
             }
         })
     }
+}
+
+/// The sockets of the agent inside the server, as they are configured.
+fn agent_doors(agent: &AgentSettings) -> Vec<Door> {
+    if !agent.enabled {
+        return Vec::new();
+    }
+    let lines = agent.lines.map(|address| {
+        Door::socket("spectatord", format!("udp://{address}"))
+            .client("spectator-py, -go, -cpp, -js, a shell", "their default, udp://127.0.0.1:1234")
+    });
+    let unix = agent.unix.as_ref().map(|path| {
+        Door::socket("spectatord-unix", format!("unix://{}", path.display()))
+            .client("spectator-py, -go, -cpp, -js", "SPECTATOR_OUTPUT_LOCATION=unix://PATH")
+    });
+    let statsd = agent.statsd.map(|address| {
+        Door::socket("dogstatsd", format!("udp://{address}"))
+            .client("hot-shots and other DogStatsD clients", "DD_AGENT_HOST=127.0.0.1")
+    });
+    [lines, unix, statsd].into_iter().flatten().collect()
 }
 
 fn settings(house: &House) -> Result<Settings, Error> {

@@ -8,7 +8,11 @@
 //! |---|---|
 //! | `/atlas/api/v4/update`, `/atlas/api/v1/publish` | datapoints of Spectator and Atlas clients |
 //! | `/atlas/api/v1/graph`, `/atlas/api/v1/tags`, `/atlas/api/v1/expr` | queries |
-//! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus` | samples of Prometheus, vmagent, exporters |
+//! | `/alertmanager` | alerts and silences: Alertmanager's interface |
+//! | `/telemetry/api/v1/rules`, `/telemetry/lwc/api/v1/…`, `/telemetry/api/v2/subscribe/…` | alert rules, subscriptions |
+//! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus`, `/prometheus/metrics/job/…` | samples of Prometheus, vmagent, exporters, batch jobs |
+//! | `/prometheus/metrics` | what this server counts, for Prometheus |
+//! | UDP 1234 and 8125 | lines of Spectator and DogStatsD clients |
 //!
 //! ```
 //! use backlot_atlas::{Database, evaluate, parse, zone};
@@ -27,11 +31,15 @@
 
 pub mod store;
 
+mod agent;
+mod alerts;
 mod atlas_door;
 mod commands;
 mod department;
 mod ingest;
+mod lwc;
 mod openapi;
+mod own;
 mod pages;
 mod prometheus;
 mod settings;
@@ -39,4 +47,4 @@ mod source;
 mod state;
 
 pub use department::Telemetry;
-pub use settings::Settings;
+pub use settings::{AgentSettings, AlertSettings, ScrapeSettings, Settings, TierSettings};

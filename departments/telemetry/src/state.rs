@@ -1,15 +1,18 @@
 //! What the doors, the pages and the background tasks of a server share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use backlot_ledger::Ledger;
+use backlot_meters::Registry;
 use backlot_web::ApiError;
 use tokio::sync::Semaphore;
 
 use crate::Settings;
+use crate::alerts::{Alerting, Feed};
+use crate::own::Meters;
+use crate::prometheus::own::Totals;
 use crate::store::Store;
 
 /// Queries evaluated at once: each keeps a processor busy, and may hold half a gigabyte.
@@ -23,26 +26,35 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) counters: Arc<Counters>,
     pub(crate) queries: Arc<Semaphore>,
+    /// Where datapoints go as they arrive.
+    pub(crate) feed: Feed,
+    /// The alerts, or why there are none here.
+    pub(crate) alerts: Result<Alerting, Arc<str>>,
 }
 
-/// What happened since the start.
-#[derive(Debug, Default)]
+/// What is counted here, for the page and for the house's own metrics.
 pub(crate) struct Counters {
-    pub(crate) taken: AtomicU64,
-    pub(crate) refused: AtomicU64,
+    pub(crate) meters: Meters,
+    /// What all meters of this process came to since the start.
+    pub(crate) totals: Totals,
 }
 
 impl Counters {
     pub(crate) fn count(&self, taken: usize, refused: usize) {
-        self.taken.fetch_add(taken as u64, Ordering::Relaxed);
-        self.refused.fetch_add(refused as u64, Ordering::Relaxed);
+        self.meters.taken.add(taken as u64);
+        if refused > 0 {
+            self.meters.refused.add(refused as u64);
+        }
     }
 }
 
 impl State {
-    pub(crate) fn new(store: Arc<Store>, settings: Settings, ledger: Ledger) -> Self {
+    pub(crate) fn new(store: Arc<Store>, settings: Settings, ledger: Ledger, registry: &Registry) -> Self {
         let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
-        Self { store, settings: Arc::new(settings), ledger, counters: Arc::default(), queries }
+        let counters = Arc::new(Counters { meters: Meters::new(registry), totals: Totals::default() });
+        let feed = Feed::default();
+        let alerts = Err("the alerts have not started".into());
+        Self { store, settings: Arc::new(settings), ledger, counters, queries, feed, alerts }
     }
 
     /// The time in milliseconds since 1970.

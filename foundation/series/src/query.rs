@@ -76,6 +76,24 @@ impl Query {
         }
     }
 
+    /// The query without its conditions on these keys, as if they had not been written; [`Query::True`] if nothing is left.
+    pub fn without_keys(&self, keys: &[Arc<str>]) -> Self {
+        match self {
+            Self::And(left, right) => left.without_keys(keys).and(right.without_keys(keys)),
+            // A side that is gone does not make the other true.
+            Self::Or(left, right) => match (left.without_keys(keys), right.without_keys(keys)) {
+                (Self::True, query) | (query, Self::True) => query,
+                (left, right) => left.or(right),
+            },
+            Self::Not(query) => match query.without_keys(keys) {
+                Self::True => Self::True,
+                query => query.negated(),
+            },
+            query if query.key().is_some_and(|key| keys.iter().any(|gone| &**gone == key)) => Self::True,
+            query => query.clone(),
+        }
+    }
+
     /// Whether a series with these tags fulfils it.
     pub fn matches(&self, tags: &Tags) -> bool {
         match self {
@@ -257,6 +275,16 @@ mod tests {
         for query in &fails {
             assert!(!query.matches(&tags), "{query}");
         }
+    }
+
+    #[test]
+    fn conditions_on_a_key_can_be_left_out() {
+        let (a, b) = (Query::equal("a", "1"), Query::equal("b", "2"));
+        let without = |query: Query| query.without_keys(&["a".into()]).to_string();
+        assert_eq!(without(a.clone().and(b.clone())), "b,2,:eq");
+        assert_eq!(without(a.clone().or(b.clone())), "b,2,:eq");
+        assert_eq!(without(b.and(a.clone().negated())), "b,2,:eq");
+        assert_eq!(without(a), ":true");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use backlot_meters::Registry;
+
 use crate::Tokens;
 
 /// The port that `backlot up` opens when nothing else is said.
@@ -21,6 +23,8 @@ pub struct WebConfig {
     pub hosts: Vec<String>,
     /// Bounds on what one client can take.
     pub limits: Limits,
+    /// Where requests are counted; they are not without it.
+    pub meters: Option<Registry>,
 }
 
 impl WebConfig {
@@ -31,6 +35,7 @@ impl WebConfig {
             tokens,
             hosts: Vec::new(),
             limits: Limits::default(),
+            meters: None,
         }
     }
 }

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tracing::Instrument;
 
+use crate::requests::Answered;
 use crate::shell::Shared;
 use crate::{ApiError, Caller, console, gate};
 
@@ -124,11 +125,15 @@ pub(crate) async fn envelope(
         response = with_error_body(response, &error, &facts, &shared);
     }
     add_headers(response.headers_mut(), &facts.id);
+    let took = started.elapsed();
+    if let Some(Answered(meters)) = response.extensions_mut().remove::<Answered>() {
+        meters.answered(response.status().as_u16(), took);
+    }
     let caller = response.extensions().get::<Caller>().map_or("-", Caller::name);
     // The path without its query: `/login?token=…` must not reach the log.
     tracing::info!(
         request_id = %facts.id, method = %facts.method, path = facts.uri.path(), status = response.status().as_u16(),
-        caller, micros = started.elapsed().as_micros() as u64, "answered"
+        caller, micros = took.as_micros() as u64, "answered"
     );
     response
 }

@@ -26,6 +26,7 @@ use http_body_util::Limited;
 use crate::access::changes_state;
 use crate::body::{GuardedBody, Received};
 use crate::envelope::Facts;
+use crate::requests::{Answered, DoorMeters};
 use crate::serve::Connection;
 use crate::shell::Shared;
 use crate::tokens::Denied;
@@ -42,9 +43,18 @@ pub(crate) struct Gate {
     pub(crate) token_in_query: bool,
     pub(crate) body_limit: u64,
     pub(crate) time_limit: Duration,
+    pub(crate) meters: Option<Arc<DoorMeters>>,
 }
 
-pub(crate) async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn gate(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let mut response = pass(&gate, request, next).await;
+    if let Some(meters) = &gate.meters {
+        response.extensions_mut().insert(Answered(Arc::clone(meters)));
+    }
+    response
+}
+
+async fn pass(gate: &Gate, mut request: Request, next: Next) -> Response {
     let Some(facts) = request.extensions().get::<Facts>().cloned() else {
         return ApiError::internal(&"no envelope around the gate").into_response();
     };
@@ -55,7 +65,7 @@ pub(crate) async fn gate(State(gate): State<Arc<Gate>>, mut request: Request, ne
     {
         return Redirect::to(&login_with(&facts, &token)).into_response();
     }
-    let caller = match admit(&gate, &facts, &request) {
+    let caller = match admit(gate, &facts, &request) {
         Ok(caller) => caller,
         Err(error)
             if facts.wants_html

@@ -56,6 +56,7 @@ mod io;
 mod openapi;
 mod private_file;
 mod random;
+mod requests;
 mod serve;
 mod shell;
 mod tokens;

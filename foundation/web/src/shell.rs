@@ -23,6 +23,7 @@ use crate::console::{self, Assets};
 use crate::door::DoorAddress;
 use crate::envelope::{RequestIds, envelope};
 use crate::gate::{Gate, gate};
+use crate::requests::DoorMeters;
 use crate::{
     Access, ApiError, Caller, Closing, Door, Error, Health, HealthCheck, Page, WebConfig, extract, openapi,
     random, serve,
@@ -260,22 +261,27 @@ fn refuse_open_bind(config: &WebConfig, bind: std::net::SocketAddr) -> Result<()
 /// Everything under one router: the shell's own paths, each department's behind its gate, the envelope around all.
 fn router(shared: &Arc<Shared>) -> Result<Router, Error> {
     let mut taken = BTreeSet::new();
-    let gated =
-        |router: Router, access, token_in_query, body_limit: Option<u64>, time_limit: Option<Duration>| {
-            let limits = shared.config.limits;
-            let gate_state = Arc::new(Gate {
-                shared: Arc::clone(shared),
-                access,
-                token_in_query,
-                body_limit: body_limit.unwrap_or(limits.body_bytes),
-                time_limit: time_limit.unwrap_or(limits.request),
-            });
-            // The gate limits bodies; axum's own, lower limit would stand in the way of doors that allow more.
-            router
-                .method_not_allowed_fallback(method_not_allowed)
-                .layer(axum::extract::DefaultBodyLimit::disable())
-                .layer(axum::middleware::from_fn_with_state(gate_state, gate))
-        };
+    let gated = |name: &str,
+                 router: Router,
+                 access,
+                 token_in_query,
+                 body_limit: Option<u64>,
+                 time_limit: Option<Duration>| {
+        let limits = shared.config.limits;
+        let gate_state = Arc::new(Gate {
+            shared: Arc::clone(shared),
+            access,
+            token_in_query,
+            body_limit: body_limit.unwrap_or(limits.body_bytes),
+            time_limit: time_limit.unwrap_or(limits.request),
+            meters: shared.config.meters.as_ref().map(|meters| Arc::new(DoorMeters::new(meters, name))),
+        });
+        // The gate limits bodies; axum's own, lower limit would stand in the way of doors that allow more.
+        router
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(axum::extract::DefaultBodyLimit::disable())
+            .layer(axum::middleware::from_fn_with_state(gate_state, gate))
+    };
     let pages = Router::new()
         .route("/", get(console::overview))
         .route("/doors", get(console::doors))
@@ -289,20 +295,27 @@ fn router(shared: &Arc<Shared>) -> Result<Router, Error> {
         .merge(shared.assets.routes())
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(shared))
-        .merge(gated(pages, Access::Authenticated, false, None, None))
-        .merge(gated(document, Access::Open, false, None, None));
+        .merge(gated("console", pages, Access::Authenticated, false, None, None))
+        .merge(gated("openapi", document, Access::Open, false, None, None));
     for department in &shared.departments {
         for door in &department.doors {
             if let DoorAddress::Http { prefix, router: routes } = &door.address {
                 claim(&mut taken, prefix)?;
-                let routes =
-                    gated(routes.clone(), door.access, door.token_in_query, door.body_limit, door.time_limit);
-                house = house.nest(prefix, routes);
+                let guarded = gated(
+                    &door.name,
+                    routes.clone(),
+                    door.access,
+                    door.token_in_query,
+                    door.body_limit,
+                    door.time_limit,
+                );
+                house = house.nest(prefix, guarded);
             }
         }
         for page in &department.pages {
             claim(&mut taken, &page.path)?;
-            house = house.nest(&page.path, gated(page.router.clone(), page.access, false, None, None));
+            let guarded = gated("console", page.router.clone(), page.access, false, None, None);
+            house = house.nest(&page.path, guarded);
         }
     }
     let compression = CompressionLayer::new()

@@ -43,6 +43,7 @@ mod host;
 mod hub;
 mod inputs;
 mod kind;
+mod meters;
 mod opener;
 mod orphans;
 mod placement;

@@ -427,6 +427,19 @@ impl Work {
             .await
     }
 
+    /// How many tasks are ready and wait for a worker, counted up to a hundred thousand: beyond, the number says no more, and the
+    /// question costs.
+    pub async fn ready_tasks(&self) -> Result<u64> {
+        let count = self
+            .ledger()
+            .read(move |tx| -> Result<i64> {
+                let counted = "SELECT count(*) FROM (SELECT 1 FROM work_tasks WHERE state = 'ready' LIMIT 100000) AS ready";
+                Ok(tx.query_one(counted, &[])?.get(0)?)
+            })
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
     /// The workers seen in the last day, newest first.
     pub async fn workers(&self) -> Result<Vec<WorkerStatus>> {
         self.ledger()

@@ -19,6 +19,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use backlot_ledger::{Timestamp, Tx, Value as Sql, params};
+use backlot_meters::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,7 @@ use crate::host::Host;
 use crate::hub::{Gathered, Hub};
 use crate::inputs::{Prepared, spill_large};
 use crate::kind::{Inner, Kinds, TaskContext, TaskError};
+use crate::meters::TaskMeters;
 use crate::opener;
 use crate::orphans;
 use crate::placement::{Done, LocalPlacement, Placed, Placement};
@@ -75,6 +77,8 @@ pub struct WorkerOptions {
     pub max_tasks: usize,
     /// How long the worker may be silent before its tasks are given to others.
     pub lease: Duration,
+    /// Where tasks are counted; they are not without it.
+    pub meters: Option<Registry>,
 }
 
 impl WorkerOptions {
@@ -90,6 +94,7 @@ impl WorkerOptions {
             memory: ByteSize::new(host.memory / 10 * 9),
             max_tasks: 4096,
             lease: Duration::from_secs(15),
+            meters: None,
         }
     }
 }
@@ -125,7 +130,9 @@ impl Worker {
         let id = register(work, &options).await?;
         let stop = CancellationToken::new();
         let (finished_tx, finished_rx) = mpsc::unbounded_channel();
+        let meters = options.meters.as_ref().map(|registry| Arc::new(TaskMeters::new(registry, &kinds)));
         let turn = Loop {
+            meters,
             id,
             tag: tag(work, id),
             nudges: work.nudges(),
@@ -243,6 +250,7 @@ struct Report {
 
 struct Loop {
     id: i64,
+    meters: Option<Arc<TaskMeters>>,
     tag: String,
     work: Work,
     kinds: Kinds,
@@ -324,6 +332,9 @@ impl Loop {
                 Ok(turned) => {
                     if sweep {
                         last_sweep = Some(now);
+                        if let Some(meters) = &self.meters {
+                            meters.holds(&self.placement.capacity());
+                        }
                         self.return_unstarted();
                     }
                     if renew {
@@ -593,6 +604,9 @@ impl Loop {
 
     /// Works out the inputs of claimed tasks and places them.
     async fn launch(&mut self, claimed: Vec<Claimed>) {
+        if let Some(meters) = &self.meters {
+            meters.claimed(claimed.len());
+        }
         let (work, kinds, batch) = (self.work.clone(), self.kinds.clone(), claimed.clone());
         let prepared =
             self.work.ledger().read(move |tx| work.inputs().prepare(tx, work.plans(), &kinds, batch)).await;
@@ -630,6 +644,7 @@ impl Loop {
                 cache: self.options.cache.clone(),
                 tag: self.tag.clone(),
                 stop,
+                meters: self.meters.clone(),
                 finished: self.finished_tx.clone(),
             };
             let execute = Box::pin(execution.run(task));
@@ -816,6 +831,7 @@ struct Execution {
     cache: PathBuf,
     tag: String,
     stop: CancellationToken,
+    meters: Option<Arc<TaskMeters>>,
     finished: mpsc::UnboundedSender<Report>,
 }
 
@@ -823,8 +839,13 @@ impl Execution {
     async fn run(self, prepared: Prepared) -> Done {
         let started = Instant::now();
         let (task, attempt) = (prepared.claimed.task, prepared.claimed.attempt);
+        let kind = self.meters.is_some().then(|| prepared.claimed.kind.clone());
         let outcome = self.outcome(prepared).await;
-        let seconds = started.elapsed().as_secs_f64();
+        let took = started.elapsed();
+        if let (Some(meters), Some(kind)) = (&self.meters, kind) {
+            meters.ended(&kind, &outcome, took);
+        }
+        let seconds = took.as_secs_f64();
         Done::new(move || {
             let _ = self.finished.send(Report { task, attempt, outcome, seconds });
         })

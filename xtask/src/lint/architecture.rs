@@ -30,7 +30,7 @@ impl Place {
             ["foundation", _] => Some(Place::Foundation),
             ["departments", name] | ["departments", name, _] => Some(Place::Department(name.to_owned())),
             ["clients", _] => Some(Place::Client),
-            ["backlot" | "benches" | "conformance" | "xtask"] => Some(Place::Top),
+            ["backlot" | "benches" | "conformance" | "fuzz" | "xtask"] => Some(Place::Top),
             _ => None,
         }
     }

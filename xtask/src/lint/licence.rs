@@ -23,6 +23,8 @@ const ALLOWED: &[&str] = &[
     "Zlib",
     // The table of root certificates in webpki-roots: data.
     "CDLA-Permissive-2.0",
+    // libFuzzer, as old LLVM licensed it: permissive, and in no program that is shipped.
+    "NCSA",
     // The fonts in epaint_default_fonts.
     "OFL-1.1",
     "Ubuntu-font-1.0",

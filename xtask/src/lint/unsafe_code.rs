@@ -9,6 +9,7 @@ const UNSAFE: &[&str] = &[
     "clients/python",
     // Kernels are compiled once per instruction set, and calling one is `unsafe` until the processor was asked.
     "departments/media/vmaf",
+    "departments/signals/kernels",
 ];
 
 /// A line for each place in `text`, the content of `file`, that switches the lint off.

@@ -27,10 +27,37 @@ pub(crate) const CHROMIUM: Package = Package {
 pub(crate) const POSTGRESQL: Package = Package { name: "postgresql", is_there: has_postgresql };
 /// Mounts without root: `fusermount3`.
 pub(crate) const FUSE: Package = Package { name: "fuse3", is_there: || on_path("fusermount3").is_some() };
+/// Gives Archer's functions a root file system of their own.
+pub(crate) const BUBBLEWRAP: Package =
+    Package { name: "bubblewrap", is_there: || on_path("bwrap").is_some() };
 /// Mounts that ours is measured against.
 pub(crate) const S3FS: Package = Package { name: "s3fs", is_there: || on_path("s3fs").is_some() };
+/// Alerts: the judge of who is told what, and a client.
+pub(crate) const ALERTMANAGER: Package = Package {
+    name: "prometheus-alertmanager",
+    is_there: || on_path("prometheus-alertmanager").is_some() && on_path("amtool").is_some(),
+};
+/// Sends us its alerts.
+pub(crate) const PROMETHEUS: Package =
+    Package { name: "prometheus", is_there: || on_path("prometheus").is_some() };
+/// As [`PROMETHEUS`].
+pub(crate) const VICTORIA_METRICS: Package = Package {
+    name: "victoria-metrics",
+    is_there: || on_path("victoria-metrics").is_some() && on_path("vmalert").is_some(),
+};
 /// As [`S3FS`].
 pub(crate) const RCLONE: Package = Package { name: "rclone", is_there: || on_path("rclone").is_some() };
+/// The metrics store that ours is measured against; `vmagent` comes with it.
+pub(crate) const VICTORIA_METRICS: Package =
+    Package { name: "victoria-metrics", is_there: || on_path("victoria-metrics").is_some() };
+/// Writes what it scrapes into our store; `promtool` comes with it.
+pub(crate) const PROMETHEUS: Package = Package {
+    name: "prometheus",
+    is_there: || on_path("prometheus").is_some() && on_path("promtool").is_some(),
+};
+/// What real machines measure.
+pub(crate) const NODE_EXPORTER: Package =
+    Package { name: "prometheus-node-exporter", is_there: || on_path("prometheus-node-exporter").is_some() };
 /// Makes the Python environment.
 pub(crate) const PYTHON: Package = Package {
     name: "python3-venv",

@@ -33,6 +33,12 @@ pub(crate) const TOOLS: Requirements = Requirements {
     about: "Python packages of the tests",
     options: &[],
 };
+/// The kernel of the premiere's report.
+pub(crate) const KERNEL: Requirements = Requirements {
+    file: "conformance/requirements-premiere.txt",
+    about: "Jupyter kernel of the premiere's report",
+    options: &[],
+};
 /// What the benchmarks are compared with.
 pub(crate) const PEERS: Requirements = Requirements {
     file: "conformance/requirements-peers.txt",
@@ -63,10 +69,14 @@ pub(crate) fn install(root: &Path, venv: &Path, lists: &[Requirements]) -> Resul
     Ok(())
 }
 
+/// Whether there is an environment with a Python and a pip.
+pub(crate) fn is_made(venv: &Path) -> bool {
+    venv.join("bin/pip").is_file() && venv.join("bin/python").exists()
+}
+
 /// Makes an environment, unless there is one with a Python and a pip that run.
 fn make(venv: &Path) -> Result<(), Failure> {
-    let is_complete = venv.join("bin/pip").is_file() && venv.join("bin/python").exists();
-    if is_complete {
+    if is_made(venv) {
         return Ok(());
     }
     let path = venv.display();
@@ -99,6 +109,11 @@ pub(crate) fn has_ffmpeg(venv: &Path) -> bool {
     })
 }
 
+/// Whether the environment holds Python's Jupyter kernel.
+pub(crate) fn has_kernel(venv: &Path) -> bool {
+    venv.join("share/jupyter/kernels/python3/kernel.json").is_file()
+}
+
 /// The folders of the environment's packages (one per version of Python, so one).
 fn site_packages(venv: &Path) -> impl Iterator<Item = PathBuf> {
     let versions = fs::read_dir(venv.join("lib")).into_iter().flatten().flatten();
@@ -129,7 +144,7 @@ mod tests {
     #[test]
     fn every_requirement_is_pinned() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for list in [DATA, TOOLS, PEERS] {
+        for list in [DATA, TOOLS, KERNEL, PEERS] {
             let text = fs::read_to_string(root.join(list.file)).unwrap();
             let lines: Vec<&str> =
                 text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();

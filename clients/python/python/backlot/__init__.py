@@ -18,6 +18,7 @@ from __future__ import annotations
 from ._artifact import Artifact
 from ._client import Client, Event
 from ._errors import Error, RunFailed, Timeout
+from ._executor import Executor
 from ._native import __version__
 from ._run import Run, StepStatus, TaskCounts, TaskStatus
 from ._spec import Param, RunSpec, Step, ref
@@ -27,6 +28,7 @@ __all__ = [
     "Client",
     "Error",
     "Event",
+    "Executor",
     "Param",
     "Run",
     "RunFailed",

@@ -6,14 +6,23 @@ from typing import Any, Generic, TypeVar, final
 
 __all__ = [
     "Client",
+    "Floats",
     "Follow",
+    "OnlineDetector",
     "SegmentCost",
     "__version__",
+    "arrow_floats",
     "read_spec",
     "signal_changes",
     "signal_changes_many",
+    "signal_explain",
+    "signal_forecast",
     "signal_lagged",
     "signal_least_squares",
+    "signal_matrix_profile",
+    "signal_outliers",
+    "signal_rpca",
+    "signal_seasonal",
 ]
 
 _T = TypeVar("_T")
@@ -84,6 +93,18 @@ class Follow(Generic[_T]):
 def read_spec(path: str | PathLike[str]) -> dict[str, Any]: ...
 
 @final
+class Floats:
+    """Numbers from Arrow, as NumPy can look at them: ``numpy.asarray(floats)`` is a view."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+    @property
+    def is_view(self) -> bool: ...
+
+def arrow_floats(source: Any) -> Floats:
+    """The numbers of an Arrow array, or the columns of an Arrow table, one in each row; null becomes NaN."""
+
+@final
 class SegmentCost:
     """The cost of any segment of one signal; ``signal`` is a C-contiguous array of float64."""
 
@@ -142,3 +163,59 @@ def signal_changes_many(
 ) -> list[list[int]]: ...
 def signal_least_squares(signal: Any, min_size: int, penalty: float) -> list[int]: ...
 def signal_lagged(signal: Any, others: Any, reach: int, out: Any, threads: int | None = None) -> None: ...
+def signal_explain(
+    alert: Any,
+    table: Any,
+    *,
+    at: int,
+    before: int,
+    after: int,
+    lags: int,
+    season: int | None,
+    rate: float,
+    min_size: int,
+    threads: int | None = None,
+) -> dict[str, Any]: ...
+def signal_matrix_profile(
+    values: Any,
+    window: int,
+    other: Any | None = None,
+    motifs: int = 3,
+    discords: int = 3,
+    threads: int | None = None,
+) -> tuple[
+    Floats, list[int], list[int], list[int], list[tuple[int, int, float]], list[tuple[int, int, float]]
+]: ...
+def signal_outliers(
+    hosts: Any, method: str, expected: int, neighbours: int | None = None, least: float = 3.5
+) -> tuple[list[int], list[str], Floats, float]: ...
+def signal_forecast(
+    values: Any,
+    steps: int,
+    season: int | None = None,
+    confidence: float = 0.95,
+    weights: list[float] | None = None,
+) -> tuple[Floats, Floats, Floats, Floats, float, list[float]]: ...
+def signal_rpca(
+    values: Any,
+    period: int,
+    differences: bool | None = None,
+    low_rank: float = 1.0,
+    sparse: float | None = None,
+) -> tuple[Floats, Floats, Floats, bool]: ...
+def signal_seasonal(values: Any, period: int) -> tuple[Floats, Floats, Floats]: ...
+
+@final
+class OnlineDetector:
+    """Changes of a signal as it comes in."""
+
+    def __new__(
+        cls,
+        sigma: float | None = None,
+        run_length: float | None = None,
+        threshold: float | None = None,
+        warm_up: int | None = None,
+    ) -> OnlineDetector: ...
+    @property
+    def threshold(self) -> float: ...
+    def push(self, values: Any) -> list[tuple[int, int, float, float, float]]: ...

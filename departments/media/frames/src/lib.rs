@@ -26,6 +26,7 @@
 //! # Ok::<(), backlot_frames::Error>(())
 //! ```
 
+mod align;
 mod error;
 mod frame;
 mod metric;
@@ -36,6 +37,7 @@ mod signature;
 mod ssim;
 mod y4m;
 
+pub use align::{Alignment, Print, align};
 pub use error::Error;
 pub use frame::{BitDepth, Format, Frame, MAX_PIXELS, MAX_SIDE, Pixels, Plane, Sample, Subsampling};
 pub use metric::{ClipScores, Column, FrameMetric, Pooling};

@@ -85,6 +85,15 @@ fn spread(cells: &[f32], pick: fn(f32, f32) -> f32) -> Vec<f32> {
     both
 }
 
+/// The mean luma of each cell, in eight-bit levels.
+pub(crate) fn luma_means(frame: &Frame) -> Vec<f32> {
+    let scale = 255.0 / f32::from(frame.format().depth().peak());
+    match frame.pixels() {
+        Pixels::Eight(planes) => cell_means(&planes[0], scale, sum),
+        Pixels::Deep(planes) => cell_means(&planes[0], scale, sum),
+    }
+}
+
 fn plane_cells<S: Sample>(planes: &[Plane<S>], format: Format) -> Vec<Vec<f32>> {
     let scale = 255.0 / f32::from(format.depth().peak());
     let mut grids = vec![cell_means(&planes[0], scale, sum), cell_means(&planes[0], scale, texture)];

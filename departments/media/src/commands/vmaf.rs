@@ -1,12 +1,15 @@
 //! `backlot vmaf`: libvmaf's command line.
 //!
 //! Its flags are libvmaf's, also where the house has others of the same letter (`-h` is a height), so everything after the
-//! command's name goes to the tool as it is.
+//! command's name goes to the tool as it is. Only `backlot vmaf compare` is the house's own.
 
 use std::process::ExitCode;
 
-use backlot_department::CommandError;
+use backlot_department::{CommandContext, CommandError};
 use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use super::compare;
+use crate::kinds::Tools;
 
 pub(super) fn command() -> Command {
     Command::new("vmaf")
@@ -24,9 +27,18 @@ pub(super) fn command() -> Command {
                 .allow_hyphen_values(true)
                 .trailing_var_arg(true),
         )
+        .args_conflicts_with_subcommands(true)
+        .subcommand(compare::command())
 }
 
-pub(super) async fn run(matches: &ArgMatches) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(
+    matches: &ArgMatches,
+    context: &CommandContext,
+    tools: &Tools,
+) -> Result<ExitCode, CommandError> {
+    if let Some(("compare", matches)) = matches.subcommand() {
+        return compare::run(matches, context, tools).await;
+    }
     let arguments: Vec<String> = matches.get_many("arguments").into_iter().flatten().cloned().collect();
     let scored =
         tokio::task::spawn_blocking(move || backlot_vmaf::tool::run(&arguments, &mut std::io::stderr()));

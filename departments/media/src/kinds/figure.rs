@@ -32,10 +32,7 @@ pub(super) async fn figure_kind(task: &TaskContext, _tools: &Tools) -> Result<Ou
     for codec in codecs {
         let figure = rate_quality(&input.name, codec, &input.title);
         let text = serde_json::to_string(&figure).map_err(|error| TaskError::Permanent(error.to_string()))?;
-        let slug = match codec {
-            Codec::X264 => "x264",
-            Codec::SvtAv1 => "svt_av1",
-        };
+        let slug = codec.name();
         outputs = outputs.blob(slug, &task.put(text, "application/vnd.plotly.v1+json").await?);
         for (theme, word) in [(Theme::Light, "light"), (Theme::Dark, "dark")] {
             for (suffix, pixels) in DRAWINGS {

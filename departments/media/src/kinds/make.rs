@@ -21,10 +21,16 @@ use crate::{
 /// A lossless frame has an infinite PSNR, which JSON cannot say; this stands for it, above any PSNR of 16-bit video.
 pub(super) const LOSSLESS_DB: f64 = 200.0;
 
-/// Constant rate factors tried for each codec. Between neighbours the rate about halves, near enough that a shot's curve may be
-/// interpolated. The first is tried at the largest size only: a smaller one has never been worth so many bits.
-const X264_CRFS: [u32; 5] = [18, 23, 28, 33, 39];
-const SVT_AV1_CRFS: [u32; 5] = [24, 33, 42, 51, 60];
+/// Constant rate factors tried for each codec, in steps that about a third of the rate survives. They only have to show where
+/// a shot's curve runs: what the rungs need is encoded and measured too. The first is tried at the largest size only: a smaller
+/// one has never been worth so many bits.
+fn trial_crfs(codec: Codec) -> [u32; 4] {
+    match codec {
+        Codec::X264 => [18, 25, 32, 39],
+        Codec::X265 => [20, 27, 34, 41],
+        Codec::SvtAv1 => [24, 36, 48, 60],
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +48,7 @@ struct PlanInput {
 pub(super) async fn plan_kind(task: &TaskContext, _tools: &Tools) -> Result<Outputs, TaskError> {
     let input: PlanInput = task.parse()?;
     if input.codecs.is_empty() {
-        return Err(TaskError::Permanent("no codec is chosen; give x264, svt_av1 or both".to_owned()));
+        return Err(TaskError::Permanent("no codec is chosen; give x264, x265 or svt_av1".to_owned()));
     }
     if !(input.key_seconds > 0.0 && input.key_seconds <= 60.0) {
         return Err(TaskError::Permanent("key frames must stand 0 to 60 seconds apart".to_owned()));
@@ -57,13 +63,9 @@ pub(super) async fn plan_kind(task: &TaskContext, _tools: &Tools) -> Result<Outp
     let mut encodes = Vec::new();
     for &shot in &input.shots {
         for &codec in &input.codecs {
-            let crfs = match codec {
-                Codec::X264 => X264_CRFS,
-                Codec::SvtAv1 => SVT_AV1_CRFS,
-            };
             for (place, &size) in sizes.iter().enumerate() {
                 let is_largest = place + 1 == sizes.len();
-                for crf in crfs.into_iter().skip(usize::from(!is_largest)) {
+                for crf in trial_crfs(codec).into_iter().skip(usize::from(!is_largest)) {
                     encodes.push(EncodeRequest {
                         shot,
                         size,

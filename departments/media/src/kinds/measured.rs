@@ -1,6 +1,6 @@
 //! The encodes of a title's shots and what was measured of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use backlot_work::{BlobRef, TaskError};
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,8 @@ fn uneven() -> TaskError {
 }
 
 impl Measured {
-    /// Takes groups of encodes, one for each shot, and the scores of each group in its order.
+    /// Takes the trials: groups of encodes, one for each shot and all of the same settings, and the scores of each group in its
+    /// order.
     pub(super) fn new(
         metric: Metric,
         groups: &[ShotGroup],
@@ -71,7 +72,33 @@ impl Measured {
         }
         let mut measured = Self { metric, shots: vec![HashMap::new(); groups.len()] };
         measured.add(groups, scores)?;
+        let first: HashSet<&Setting> = measured.shots[0].keys().collect();
+        if measured.shots.iter().any(|shot| shot.keys().collect::<HashSet<_>>() != first) {
+            return Err(uneven());
+        }
         Ok(measured)
+    }
+
+    /// The metric that the ladder goes by.
+    pub(super) fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// The codecs that were tried.
+    pub(super) fn codecs(&self) -> Vec<Codec> {
+        let mut codecs: Vec<Codec> = self.shots[0].keys().map(|setting| setting.codec).collect();
+        codecs.sort_unstable();
+        codecs.dedup();
+        codecs
+    }
+
+    /// The sizes that a codec was tried at, by rising area.
+    pub(super) fn sizes(&self, codec: Codec) -> Vec<Size> {
+        let own = self.shots[0].keys().filter(|setting| setting.codec == codec);
+        let mut sizes: Vec<Size> = own.map(|setting| setting.size).collect();
+        sizes.sort_unstable_by_key(|size| (size.area(), *size));
+        sizes.dedup();
+        sizes
     }
 
     /// Takes more encodes of the same shots.
@@ -98,6 +125,32 @@ impl Measured {
         Ok(())
     }
 
+    /// The rate factors that a shot has been encoded with at one size, and what came of each.
+    pub(super) fn offers(
+        &self,
+        shot: usize,
+        codec: Codec,
+        size: Size,
+    ) -> Result<Vec<(u32, Offer)>, TaskError> {
+        let own =
+            self.shots[shot].iter().filter(|(setting, _)| setting.codec == codec && setting.size == size);
+        let mut offers = own
+            .map(|(setting, encode)| {
+                Ok((setting.crf, Offer { bytes: encode.bytes, loss: self.loss(encode)? }))
+            })
+            .collect::<Result<Vec<_>, TaskError>>()?;
+        offers.sort_by_key(|(crf, _)| *crf);
+        Ok(offers)
+    }
+
+    /// Frames of all shots together.
+    pub(super) fn frames(&self) -> Result<u64, TaskError> {
+        self.shots
+            .iter()
+            .map(|encodes| encodes.values().next().map(|encode| encode.frames).ok_or_else(uneven))
+            .sum()
+    }
+
     /// How many shots there are.
     pub(super) fn shots(&self) -> usize {
         self.shots.len()
@@ -106,12 +159,6 @@ impl Measured {
     /// One encode.
     pub(super) fn get(&self, shot: usize, setting: Setting) -> Result<&Encode, TaskError> {
         self.shots[shot].get(&setting).ok_or_else(uneven)
-    }
-
-    /// What [`equal_slope`](crate::plan::equal_slope) needs to know of an encode.
-    pub(super) fn offer(&self, shot: usize, setting: Setting) -> Result<Offer, TaskError> {
-        let encode = self.get(shot, setting)?;
-        Ok(Offer { bytes: encode.bytes, loss: self.loss(encode)? })
     }
 
     /// The sum of what its frames lose.

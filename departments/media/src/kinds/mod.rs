@@ -6,15 +6,16 @@
 //!
 //! | kind | from | to |
 //! |---|---|---|
-//! | `media.tools` | | the version of ffmpeg here, the metric, a model of VMAF |
+//! | `media.tools` | | the version of ffmpeg here |
 //! | `media.probe` | clip | what it is |
+//! | `media.quality` | probe | the metric, and the model of VMAF that suits the picture |
 //! | `media.shots` | clip, probe | its shots |
 //! | `media.plan` | probe, shots | the encodes worth trying |
 //! | `media.encode` | clip, one of them | a file |
 //! | `media.by_shot` | the encodes and their files | one group for each shot |
 //! | `media.measure` | clip, one group | scores of each file |
-//! | `media.rungs` | scores of the trials | the rungs, a rate factor for each of their shots, the encodes to make |
-//! | `media.title` | all scores | rate-quality points, hull, ladder, saving |
+//! | `media.rungs` | scores so far | the encodes worth making next: rate factors for each shot of each rung |
+//! | `media.title` | all scores | rate-quality points, hull, the rungs, saving |
 //! | `media.audio` | clip | the audio track, if it has one |
 //! | `media.thumbnail` | clip, one shot | a picture |
 //! | `media.package` | the ladder's files | CMAF and HLS |
@@ -24,15 +25,13 @@ mod figure;
 mod look;
 mod make;
 mod measured;
+pub(crate) mod quality;
 mod rungs;
 mod title;
 
 use std::sync::Arc;
 
-use backlot_vmaf::tool::find_model_beside;
 use backlot_work::{Kind, Kinds, Outputs, TaskContext, TaskError};
-use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::OnceCell;
 
 pub use make::PackagedFile;
@@ -41,7 +40,6 @@ pub use title::{CodecSaving, FixedRow, LadderRung, PerShot, Title, TitlePoint};
 use crate::{
     Error,
     ffmpeg::{Ffmpeg, FfmpegSearch},
-    plan::Metric,
 };
 
 /// The ffmpeg of this process, looked for when it is first needed.
@@ -75,45 +73,23 @@ pub fn all(tools: &Tools) -> Vec<Arc<dyn Kind>> {
     kind!("media.probe", 1, look::probe_kind);
     kind!("media.shots", 1, look::shots_kind);
     kind!("media.thumbnail", 1, look::thumbnail_kind);
-    kind!("media.plan", 2, make::plan_kind);
+    kind!("media.plan", 3, make::plan_kind);
     kind!("media.encode", 1, make::encode_kind);
     kind!("media.by_shot", 1, make::by_shot_kind);
     kind!("media.measure", 2, make::measure_kind);
     kind!("media.audio", 1, make::audio_kind);
     kind!("media.package", 1, make::package_kind);
-    kind!("media.rungs", 2, rungs::rungs_kind);
-    kind!("media.title", 3, title::title_kind);
-    kind!("media.figure", 3, figure::figure_kind);
+    kind!("media.rungs", 3, rungs::rungs_kind);
+    kind!("media.title", 4, title::title_kind);
+    kind!("media.figure", 4, figure::figure_kind);
     let mut all: Vec<Arc<dyn Kind>> = kinds.names().filter_map(|name| kinds.get(name).cloned()).collect();
     all.push(Arc::new(ToolsKind(tools.clone())));
+    all.push(Arc::new(quality::QualityKind(tools.clone())));
     all
 }
 
-/// Says which ffmpeg is here, and what quality will be measured with; never reused, because the answer changes with the
-/// machine.
+/// Says which ffmpeg is here; never reused, because the answer changes with the machine.
 struct ToolsKind(Tools);
-
-/// The model that quality is measured with.
-const VMAF_MODEL: &str = "vmaf_v0.6.1";
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct ToolsInput {
-    quality: Quality,
-}
-
-/// What the caller wants quality to be measured with.
-#[derive(Clone, Copy, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-enum Quality {
-    /// VMAF where its model is at hand, else PSNR.
-    #[default]
-    Auto,
-    /// VMAF; without its model nothing begins.
-    Vmaf,
-    /// PSNR.
-    Psnr,
-}
 
 #[async_trait::async_trait]
 impl Kind for ToolsKind {
@@ -125,36 +101,9 @@ impl Kind for ToolsKind {
         false
     }
 
-    async fn run(&self, task: TaskContext) -> Result<Outputs, TaskError> {
-        let input: ToolsInput = task.parse()?;
+    async fn run(&self, _task: TaskContext) -> Result<Outputs, TaskError> {
         let ffmpeg = self.0.ffmpeg().await.map_err(failed)?;
-        let outputs = Outputs::new().value("ffmpeg", ffmpeg.version())?;
-        let found = match input.quality {
-            Quality::Psnr => None,
-            Quality::Auto | Quality::Vmaf => {
-                let own = vec![ffmpeg.path().to_owned()];
-                let found = task.compute(move || Ok(find_model_beside(VMAF_MODEL, &own))).await?;
-                match (found, input.quality) {
-                    (Ok(text), _) => Some(text),
-                    (Err(error), Quality::Vmaf) => return Err(TaskError::Permanent(error.to_string())),
-                    (Err(error), _) => {
-                        task.log(format!("quality is measured with PSNR, because {error}"));
-                        None
-                    }
-                }
-            }
-        };
-        // The model goes along as a blob, so that all workers measure with the same.
-        match found {
-            Some(text) => {
-                let model = task.put(text, "application/json").await?;
-                outputs.value("metric", Metric::Vmaf)?.blob("model", &model).value("model_name", VMAF_MODEL)
-            }
-            None => {
-                let outputs = outputs.value("metric", Metric::Psnr)?;
-                outputs.value("model", Value::Null)?.value("model_name", Value::Null)
-            }
-        }
+        Outputs::new().value("ffmpeg", ffmpeg.version())
     }
 }
 

@@ -7,11 +7,14 @@ use super::{
     Tools, failed,
     make::{RungFiles, ShotGroup, ShotScores},
     measured::{Measured, Setting},
-    rungs::PlannedRung,
+    rungs::{PlannedRung, chosen},
 };
 use crate::{
     encode::Codec,
-    plan::{Metric, RateQuality, Saving, Size, Trial, bd_rate, measured_on_fixed_ladder, saving, upper_hull},
+    plan::{
+        LadderRules, Metric, RateQuality, Saving, Size, Trial, bd_rate, measured_on_fixed_ladder, saving,
+        upper_hull,
+    },
     probe::Probe,
 };
 
@@ -96,6 +99,9 @@ pub struct CodecSaving {
 pub struct Title {
     /// What the curves, the ladder and the savings go by.
     pub metric: Metric,
+    /// The version of the model of VMAF; `None` where another metric is used.
+    #[serde(default)]
+    pub model: Option<String>,
     /// Every trial.
     pub points: Vec<TitlePoint>,
     /// The chosen rungs, codec by codec, by rising rate.
@@ -111,14 +117,21 @@ pub struct Title {
 struct TitleInput {
     probe: Probe,
     metric: Metric,
+    #[serde(default)]
+    model_name: Option<String>,
     /// The trials of each shot.
     groups: Vec<ShotGroup>,
     /// For each shot the scores of its trials, in the order of its group.
     scores: Vec<Vec<ShotScores>>,
-    rungs: Vec<PlannedRung>,
-    /// What the rungs have beyond the trials.
+    /// What was encoded for the rungs, in two rounds.
     rung_groups: Vec<ShotGroup>,
     rung_scores: Vec<Vec<ShotScores>>,
+    second_groups: Vec<ShotGroup>,
+    second_scores: Vec<Vec<ShotScores>>,
+    #[serde(default)]
+    ladder: LadderRules,
+    /// The most rungs for each codec.
+    max_rungs: usize,
 }
 
 pub(super) async fn title_kind(task: &TaskContext, _tools: &Tools) -> Result<Outputs, TaskError> {
@@ -141,6 +154,7 @@ pub(super) async fn title_kind(task: &TaskContext, _tools: &Tools) -> Result<Out
 fn title(input: &TitleInput) -> Result<(Title, Vec<RungFiles>), TaskError> {
     let mut measured = Measured::new(input.metric, &input.groups, &input.scores)?;
     measured.add(&input.rung_groups, &input.rung_scores)?;
+    measured.add(&input.second_groups, &input.second_scores)?;
     let rate = input.probe.rate.per_second();
     let mut points = Vec::new();
     for trial in &input.groups[0].encodes {
@@ -192,7 +206,8 @@ fn title(input: &TitleInput) -> Result<(Title, Vec<RungFiles>), TaskError> {
             ladder.push(rung);
         }
     }
-    Ok((Title { metric: input.metric, points, ladder, savings, per_shot }, files))
+    let (metric, model) = (input.metric, input.model_name.clone());
+    Ok((Title { metric, model, points, ladder, savings, per_shot }, files))
 }
 
 impl TitlePoint {
@@ -222,35 +237,37 @@ fn quality(metric: Metric, psnr: f64, vmaf: Option<f64>) -> f64 {
     }
 }
 
-/// The planned rungs of a codec as they turned out, by rising rate, and the files of each.
+/// The rungs of a codec, by rising rate, and the files of each.
 fn rungs(
     measured: &Measured,
     input: &TitleInput,
     codec: Codec,
 ) -> Result<Vec<(LadderRung, RungFiles)>, TaskError> {
     let mut rungs = Vec::new();
-    for planned in input.rungs.iter().filter(|rung| rung.codec == codec) {
+    let rate = input.probe.rate.per_second();
+    for planned in chosen(measured, codec, rate, &input.ladder, input.max_rungs)? {
+        let PlannedRung { size, ref crfs, .. } = planned;
         let settings = planned.settings();
-        let whole = measured.whole(&settings, input.probe.rate.per_second())?;
+        let whole = measured.whole(&settings, rate)?;
         let mut files = Vec::with_capacity(settings.len());
         for (shot, &setting) in settings.iter().enumerate() {
             files.push(measured.get(shot, setting)?.file.clone());
         }
-        let name = rung_name(codec, planned.size, whole.point.rate);
+        let name = rung_name(codec, size, whole.point.rate);
         let rung = LadderRung {
             name: name.clone(),
             codec,
-            size: planned.size,
-            crfs: planned.crfs.clone(),
+            size,
+            crfs: crfs.clone(),
             rate: whole.point.rate,
             psnr: whole.psnr,
             ssim: whole.ssim,
             vmaf: whole.vmaf,
         };
-        rungs.push((rung, RungFiles { name, size: planned.size, files }));
+        rungs.push((rung, RungFiles { name, size, files }));
     }
     rungs.sort_by(|a, b| a.0.rate.total_cmp(&b.0.rate));
-    // Rungs that were planned apart and turned out alike are one rung.
+    // Rungs of one name are one rung: a title of a few kilobytes can have two mixtures in the same kilobit.
     rungs.dedup_by(|later, earlier| later.0.name == earlier.0.name);
     Ok(rungs)
 }
@@ -277,6 +294,7 @@ fn codec_saving(codec: Codec, fixed: &[(Size, RateQuality)], hull: &[RateQuality
 fn rung_name(codec: Codec, size: Size, rate: f64) -> String {
     let codec = match codec {
         Codec::X264 => "h264",
+        Codec::X265 => "h265",
         Codec::SvtAv1 => "av1",
     };
     format!("{codec}-{}p-{:.0}k", size.height, (rate / 1000.0).max(1.0))
@@ -287,6 +305,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::encode::EncodeRequest;
     use crate::kinds::rungs;
 
     const SHOTS: [(u64, Model); 2] = [
@@ -346,14 +365,24 @@ mod tests {
         let (trials, scores) = groups(|_| vec![18, 25, 32, 39]);
         let input =
             json!({"probe": probe(), "groups": trials, "scores": scores, "metric": "psnr", "max_rungs": 6});
-        let (planned, encodes) = rungs::plan(&serde_json::from_value(input).unwrap()).unwrap();
-        let in_shot = |start: u64| {
-            encodes.iter().filter(|encode| encode.shot.start == start).map(|encode| encode.crf).collect()
+        let encodes = rungs::plan(&serde_json::from_value(input.clone()).unwrap()).unwrap();
+        assert!(encodes.len() > 4, "{encodes:?}");
+        let of = |encodes: &[EncodeRequest]| {
+            groups(|start| {
+                encodes.iter().filter(|encode| encode.shot.start == start).map(|encode| encode.crf).collect()
+            })
         };
-        let (rung_groups, rung_scores) = groups(in_shot);
+        let (rung_groups, rung_scores) = of(&encodes);
+        // This encoder is as smooth as the guesses are, so the second round has next to nothing to ask for.
+        let mut second = input;
+        second["rung_groups"] = json!(rung_groups);
+        second["rung_scores"] = json!(rung_scores);
+        let again = rungs::plan(&serde_json::from_value(second).unwrap()).unwrap();
+        assert!(again.len() <= 2 * SHOTS.len(), "{again:?}");
+        let (second_groups, second_scores) = of(&again);
         let input = json!({
-            "probe": probe(), "groups": trials, "scores": scores, "metric": "psnr", "rungs": planned, "rung_groups": rung_groups,
-            "rung_scores": rung_scores,
+            "probe": probe(), "groups": trials, "scores": scores, "metric": "psnr", "rung_groups": rung_groups,
+            "rung_scores": rung_scores, "second_groups": second_groups, "second_scores": second_scores, "max_rungs": 6,
         });
         let (title, files) = title(&serde_json::from_value(input).unwrap()).unwrap();
         let bd_rate = title.per_shot[0].bd_rate.unwrap();

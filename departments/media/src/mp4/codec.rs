@@ -6,7 +6,7 @@ use super::read::{boxes, find};
 const VISUAL_HEADER: usize = 86;
 const AUDIO_HEADER: usize = 36;
 
-/// The RFC 6381 codec string of a sample description (`avc1`, `av01` or `mp4a` box); `None` for any other.
+/// The RFC 6381 codec string of a sample description (`avc1`, `hvc1`, `av01` or `mp4a` box); `None` for any other.
 pub(crate) fn codec_string(entry: &[u8]) -> Option<String> {
     match entry.get(4..8)? {
         // 14496-15: profile, constraints and level are the second to fourth byte of the configuration.
@@ -14,6 +14,19 @@ pub(crate) fn codec_string(entry: &[u8]) -> Option<String> {
             let config = find(entry.get(VISUAL_HEADER..)?, *b"avcC")?;
             let [profile, constraints, level] = *config.get(1..4)? else { return None };
             Some(format!("avc1.{profile:02x}{constraints:02x}{level:02x}"))
+        }
+        // 14496-15, annex E.3: profile, compatibility in reversed order of bits, tier and level, constraints without the
+        // zeros at their end.
+        b"hvc1" => {
+            let config = find(entry.get(VISUAL_HEADER..)?, *b"hvcC")?;
+            let profile = *config.get(1)?;
+            let compatible = u32::from_be_bytes(*config.get(2..6)?.first_chunk()?).reverse_bits();
+            let space = ["", "A", "B", "C"][usize::from(profile >> 6)];
+            let tier = if profile & 0x20 == 0 { 'L' } else { 'H' };
+            let (constraints, level) = (config.get(6..12)?, *config.get(12)?);
+            let told = constraints.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            let constraints: String = constraints[..told].iter().map(|byte| format!(".{byte:X}")).collect();
+            Some(format!("hvc1.{space}{}.{compatible:X}.{tier}{level}{constraints}", profile & 0x1f))
         }
         // AV1 in ISOBMFF, section 5: profile, level, tier and depth.
         b"av01" => {
@@ -88,6 +101,10 @@ mod tests {
         assert_eq!(codec_string(&av1).as_deref(), Some("av01.0.04M.08"));
         let ten = visual(*b"av01", boxed(*b"av1C", &[0x81, 0x09, 0xcc, 0]));
         assert_eq!(codec_string(&ten).as_deref(), Some("av01.0.09H.10"));
+        // Main profile, compatible with Main and Main 10, main tier, level 3.1, progressive.
+        let hevc = [1, 1, 0x60, 0, 0, 0, 0x90, 0, 0, 0, 0, 0, 93, 0xf0];
+        let hevc = visual(*b"hvc1", boxed(*b"hvcC", &hevc));
+        assert_eq!(codec_string(&hevc).as_deref(), Some("hvc1.1.6.L93.90"));
         let config = [5, 2, 0x11, 0x90];
         let decoder = [[4, 13 + 4].as_slice(), &[0x40], &[0; 12], &config].concat();
         let stream = [[3, 0x80, 0x80, 0x80, 3 + decoder.len() as u8].as_slice(), &[0; 3], &decoder].concat();
@@ -97,7 +114,7 @@ mod tests {
         for cut in 0..aac.len() {
             let _ = codec_string(&aac[..cut]);
         }
-        assert_eq!(codec_string(&boxed(*b"hvc1", &[0; 100])), None);
+        assert_eq!(codec_string(&boxed(*b"vp09", &[0; 100])), None);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) struct Sample {
 pub(crate) struct Track {
     /// Ticks per second.
     pub(crate) timescale: u32,
-    /// The sample description (`avc1`, `av01`, `mp4a` box, whole).
+    /// The sample description (`avc1`, `hvc1`, `av01`, `mp4a` box, whole).
     pub(crate) entry: Vec<u8>,
     /// Ticks of the media that the edit list skips: an encoder's delay.
     pub(crate) skipped: i64,

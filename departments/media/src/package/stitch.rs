@@ -73,7 +73,7 @@ impl<'a> VideoTrack<'a> {
         }
         let entry = entry.ok_or_else(|| Error::Package(format!("rung {} has no shot", rung.name)))?;
         let codec = codec_string(&entry)
-            .ok_or_else(|| Error::Package(format!("rung {} is neither H.264 nor AV1", rung.name)))?;
+            .ok_or_else(|| Error::Package(format!("rung {} is none of H.264, H.265 and AV1", rung.name)))?;
         let late = |(decoded, picture): (u64, &Picture)| decoded.saturating_sub(picture.shows);
         let delay = (0..).zip(&pictures).map(late).max().unwrap_or(0);
         Ok(Self { rung, rate, entry, codec, pictures, delay })

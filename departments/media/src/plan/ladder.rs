@@ -59,10 +59,53 @@ impl Default for LadderOptions {
     }
 }
 
+/// A rung that is asked for by what it has to be.
+///
+/// ```
+/// use backlot_media::plan::Target;
+/// assert_eq!("vmaf=93".parse(), Ok(Target::Vmaf(93.0)));
+/// assert_eq!("rate=1.5M".parse(), Ok(Target::Rate(1_500_000.0)));
+/// assert!("rate=soon".parse::<Target>().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The least bits for this VMAF.
+    Vmaf(f64),
+    /// The least bits for this PSNR in dB.
+    Psnr(f64),
+    /// The best quality for this many bits per second.
+    Rate(f64),
+}
+
+impl std::str::FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("`{text}` is no target; write vmaf=93, psnr=40 or rate=1500k");
+        let (what, value) = text.split_once('=').ok_or_else(form)?;
+        let (digits, factor) = match value.trim_end_matches(['k', 'K', 'M']) {
+            digits if digits.len() + 1 < value.len() => return Err(form()),
+            digits if what != "rate" || digits.len() == value.len() => (value, 1.0),
+            digits if value.ends_with('M') => (digits, 1e6),
+            digits => (digits, 1e3),
+        };
+        let value = digits.parse::<f64>().map_err(|_| form())? * factor;
+        match what {
+            "vmaf" if (0.0..=100.0).contains(&value) => Ok(Self::Vmaf(value)),
+            "psnr" if value.is_finite() => Ok(Self::Psnr(value)),
+            "rate" if value > 0.0 && value.is_finite() => Ok(Self::Rate(value)),
+            _ => Err(form()),
+        }
+    }
+}
+
 /// What a caller asks of a ladder; the rest is what suits the metric. Fields are those of [`LadderOptions`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LadderRules {
+    /// One rung for each; none for a ladder that covers the hull.
+    pub targets: Vec<Target>,
     /// See [`LadderOptions::min_rate_ratio`].
     pub min_rate_ratio: Option<f64>,
     /// See [`LadderOptions::min_quality_step`].
@@ -119,6 +162,50 @@ pub fn select_ladder(candidates: &[Candidate], options: &LadderOptions) -> Resul
     let gaps: Vec<f64> = hull.iter().map(|&index| position.of(points[index])).collect();
     let chain = most_even_chain(&gaps, options.max_rungs.max(1), allowed);
     Ok(chain.into_iter().map(|index| hull[index]).collect())
+}
+
+/// The rungs that `rules` ask for, as indices into `candidates`, by rising rate: for targets the hull's points that meet them,
+/// else [`select_ladder`].
+///
+/// A quality that no candidate has gives the best one, and a rate below all the cheapest: what a title cannot be is seen in the
+/// report. [`Error::Curve`] as for [`select_ladder`], and for a target in a metric that was not measured.
+pub fn select_rungs(
+    candidates: &[Candidate],
+    metric: Metric,
+    rules: &LadderRules,
+    max_rungs: usize,
+) -> Result<Vec<usize>, Error> {
+    if rules.targets.is_empty() {
+        return select_ladder(candidates, &rules.options(metric, max_rungs));
+    }
+    let points: Vec<RateQuality> = candidates.iter().map(|candidate| candidate.point).collect();
+    let hull = upper_hull(&points)?;
+    let last = hull
+        .len()
+        .checked_sub(1)
+        .ok_or_else(|| Error::Curve("there is no encode to choose from".to_owned()))?;
+    let mut places = Vec::with_capacity(rules.targets.len());
+    for &target in &rules.targets {
+        let place = match (target, metric) {
+            (Target::Rate(rate), _) => {
+                hull.partition_point(|&index| points[index].rate <= rate).saturating_sub(1)
+            }
+            (Target::Vmaf(quality), Metric::Vmaf) | (Target::Psnr(quality), Metric::Psnr) => {
+                hull.partition_point(|&index| points[index].quality < quality).min(last)
+            }
+            (Target::Vmaf(_) | Target::Psnr(_), _) => {
+                let name = metric.name();
+                return Err(Error::Curve(format!(
+                    "a target is in another metric than {name}, which this title is measured with; give it in {name}, or \
+                     choose the metric with --quality"
+                )));
+            }
+        };
+        places.push(place);
+    }
+    places.sort_unstable();
+    places.dedup();
+    Ok(places.into_iter().map(|place| hull[place]).collect())
 }
 
 /// Where a point lies between the lowest and the top one, 0 to 1: the mean of its places in log rate and in quality.
@@ -211,6 +298,32 @@ mod tests {
     #[test]
     fn one_trial_is_a_ladder_of_one() {
         assert_eq!(select_ladder(&[candidate(180, 1e5, 30.0)], &LadderOptions::default()).unwrap(), [0]);
+    }
+
+    #[test]
+    fn targets_are_met_with_the_least_bits() {
+        let candidates: Vec<Candidate> = (1..=20)
+            .map(|step: u32| candidate(360, f64::from(step * step) * 1e4, 50.0 + 2.0 * f64::from(step)))
+            .collect();
+        let rules = |targets: &[Target]| LadderRules { targets: targets.to_vec(), ..LadderRules::default() };
+        let chosen = |targets: &[Target]| select_rungs(&candidates, Metric::Vmaf, &rules(targets), 6);
+        assert_eq!(chosen(&[Target::Vmaf(70.0), Target::Vmaf(60.5), Target::Vmaf(70.0)]).unwrap(), [5, 9]);
+        assert_eq!(chosen(&[Target::Rate(9e4), Target::Rate(1e5), Target::Rate(1e3)]).unwrap(), [0, 2]);
+        assert_eq!(chosen(&[Target::Vmaf(99.0)]).unwrap(), [19], "the best there is");
+        assert!(chosen(&[Target::Psnr(40.0)]).unwrap_err().to_string().contains("--quality"));
+        assert!(select_rungs(&[], Metric::Vmaf, &rules(&[Target::Rate(1e6)]), 6).is_err());
+    }
+
+    #[test]
+    fn targets_are_read_or_refused() {
+        assert_eq!("rate=800k".parse(), Ok(Target::Rate(800_000.0)));
+        assert_eq!("psnr=41.5".parse(), Ok(Target::Psnr(41.5)));
+        for bad in [
+            "", "93", "vmaf=", "vmaf=101", "vmaf=9k", "rate=0", "rate=-1k", "rate=1kk", "ssim=0.9",
+            "rate=NaN",
+        ] {
+            assert!(bad.parse::<Target>().is_err(), "{bad}");
+        }
     }
 
     proptest! {

@@ -17,7 +17,7 @@ mod title;
 pub use bd_rate::{RungSaving, Saving, bd_rate, saving};
 pub use fixed::{FIXED_LADDER, FixedRung, fixed_ladder, measured_on_fixed_ladder};
 pub use hull::upper_hull;
-pub use ladder::{Candidate, LadderOptions, LadderRules, select_ladder};
+pub use ladder::{Candidate, LadderOptions, LadderRules, Target, select_ladder, select_rungs};
 pub use per_shot::{EqualSlope, Offer, between, equal_slope};
 pub use title::{Metric, QUALITY_CEILING_DB, ShotScore, Trial, pooled_point, title_point, trial_sizes};
 

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod chain;
+mod compare;
 mod exactness;
 mod outside;
 mod player;

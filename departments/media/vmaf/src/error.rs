@@ -91,6 +91,14 @@ pub enum Error {
     /// Two models of one scorer have the same name.
     #[error("two models are called {0:?}; give each its own name with `name=`")]
     SameName(String),
+    /// A frame was pushed with more or fewer renditions than the scorer was made for.
+    #[error("a frame came with {got} renditions where {expected} are scored; push one frame of each")]
+    Renditions {
+        /// How many the scorer was made for.
+        expected: usize,
+        /// How many there were.
+        got: usize,
+    },
     /// There was no frame to score.
     #[error("no frame was scored; the streams are empty or everything was skipped")]
     NoFrames,
@@ -106,6 +114,12 @@ pub enum Error {
         path: String,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// A stream is interlaced; its fields are pictures of different times.
+    #[error("{path} is interlaced; deinterlace it first, for example with ffmpeg's filter bwdif")]
+    Interlaced {
+        /// The file.
+        path: String,
     },
     /// The command line is wrong.
     #[error("{0}")]

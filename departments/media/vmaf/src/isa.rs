@@ -16,7 +16,7 @@ pub(crate) enum Level {
     /// AVX2 with BMI.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// AVX-512 with the F, BW, CD, DQ and VL parts, as on Skylake-SP and Zen 4.
+    /// AVX-512 with the F, BW, CD, DQ, VL and VNNI parts, as on Cascade Lake and Zen 4.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -46,7 +46,8 @@ impl Isa {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512cd")
                     && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl");
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vnni");
                 if has_avx512 {
                     levels.push(Self(Level::Avx512));
                 }
@@ -76,6 +77,11 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => "AVX-512",
         }
+    }
+
+    /// Whether [`crate::simd`] has vectors for it.
+    pub(crate) fn has_vectors(self) -> bool {
+        self.0 != Level::Baseline
     }
 
     pub(crate) fn level(self) -> Level {
@@ -110,7 +116,7 @@ macro_rules! kernel {
 
             #[cfg(target_arch = "x86_64")]
             #[allow(clippy::too_many_arguments, reason = "as the kernel")]
-            #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl")]
+            #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni")]
             fn avx512 <$($generics)*> ($($argument: $type),*) $(-> $result)? { body::<$($names)*>($($argument),*) }
 
             match isa.level() {

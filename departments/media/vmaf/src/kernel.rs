@@ -35,11 +35,13 @@ pub(crate) struct Grid<T> {
 }
 
 impl<T: Copy + Default> Grid<T> {
-    /// Makes it `width` by `height`; what it held is lost.
+    /// Makes it `width` by `height`; what it held is lost. Memory is kept, so that a smaller size costs nothing.
     pub(crate) fn resize(&mut self, width: usize, height: usize) {
         self.width = width;
         self.height = height;
-        self.values.resize(width * height, T::default());
+        if self.values.len() < width * height {
+            self.values.resize(width * height, T::default());
+        }
     }
 
     pub(crate) fn row(&self, y: usize) -> &[T] {
@@ -49,6 +51,11 @@ impl<T: Copy + Default> Grid<T> {
     pub(crate) fn row_mut(&mut self, y: usize) -> &mut [T] {
         &mut self.values[y * self.width..][..self.width]
     }
+
+    /// Rows `range`, for writing at once.
+    pub(crate) fn rows_mut(&mut self, range: std::ops::Range<usize>) -> impl Iterator<Item = &mut [T]> {
+        self.values[range.start * self.width..range.end * self.width].chunks_exact_mut(self.width.max(1))
+    }
 }
 
 /// Rows of samples, wherever they lie.
@@ -56,6 +63,8 @@ pub(crate) trait Rows {
     /// The sample.
     type Value: Copy + Into<u32>;
     fn line(&self, y: usize) -> &[Self::Value];
+    /// Width and height.
+    fn size(&self) -> (usize, usize);
 }
 
 impl<S: Sample> Rows for Plane<S> {
@@ -63,12 +72,18 @@ impl<S: Sample> Rows for Plane<S> {
     fn line(&self, y: usize) -> &[S] {
         self.row(y)
     }
+    fn size(&self) -> (usize, usize) {
+        (self.width(), self.height())
+    }
 }
 
 impl<T: Copy + Default + Into<u32>> Rows for Grid<T> {
     type Value = T;
     fn line(&self, y: usize) -> &[T] {
         self.row(y)
+    }
+    fn size(&self) -> (usize, usize) {
+        (self.width, self.height)
     }
 }
 

@@ -36,6 +36,7 @@ mod kernel;
 mod model;
 mod report;
 mod scorer;
+mod simd;
 mod svm;
 pub mod tool;
 
@@ -44,4 +45,4 @@ pub use feature::spec::Feature;
 pub use isa::Isa;
 pub use model::{Clip, MAX_MODEL_BYTES, Model, ModelOptions, Transform};
 pub use report::{OutputFormat, Pooled, Report, ReportColumn, Style};
-pub use scorer::{Scorer, Settings};
+pub use scorer::{Ladder, Scorer, Settings};

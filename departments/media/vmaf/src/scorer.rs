@@ -1,8 +1,9 @@
-//! Scores two streams of frames: push pairs, finish, read the report.
+//! Scores streams of frames against a reference: push frames, finish, read the reports.
 //!
-//! Frames are measured on worker threads, each with its own scratch; a pair goes to whichever is free, because measuring
-//! needs nothing but the pair and the two reference frames before it. The queue is as long as there are workers, so a
-//! scorer holds at most `3 * threads + 3` pairs, and [`Scorer::push`] waits when the workers are behind. What is known per
+//! Frames are measured on worker threads, each with its own scratch; a frame goes to whichever is free, because measuring
+//! needs nothing but the frame, its reference and the two reference frames before. A [`Ladder`] measures all renditions of
+//! a frame together, so that what belongs to the reference alone is computed once. The queue is as long as there are
+//! workers, so a scorer holds at most `3 * threads + 3` frames of each stream, and [`Scorer::push`] waits when the workers are behind. What is known per
 //! frame goes into columns in the order of frames, so the report is the same for any number of threads.
 
 use std::num::NonZeroUsize;
@@ -40,7 +41,7 @@ impl Default for Settings {
     }
 }
 
-type Measured = Result<(usize, Raw), Error>;
+type Measured = Result<(usize, Vec<Raw>), Error>;
 
 /// Scores pairs of frames with models and features.
 ///
@@ -56,19 +57,7 @@ type Measured = Result<(usize, Raw), Error>;
 /// assert_eq!(report.pooled("psnr_y").map(|psnr| psnr.mean), Some(60.0));
 /// # Ok::<(), backlot_vmaf::Error>(())
 /// ```
-pub struct Scorer {
-    models: Vec<Model>,
-    features: Vec<Feature>,
-    checked: Arc<[Checked]>,
-    format: Format,
-    settings: Settings,
-    jobs: Option<SyncSender<Job>>,
-    measured: Receiver<Measured>,
-    workers: Vec<JoinHandle<()>>,
-    before: [Option<Arc<Frame>>; 2],
-    pushed: usize,
-    raw: Vec<Raw>,
-}
+pub struct Scorer(Ladder);
 
 impl Scorer {
     /// A scorer of frames of layout `format` with `models`, and with `features` besides those that the models need.
@@ -80,6 +69,80 @@ impl Scorer {
         features: &[Feature],
         format: Format,
         settings: Settings,
+    ) -> Result<Self, Error> {
+        Ladder::new(models, features, format, settings, NonZeroUsize::MIN).map(Self)
+    }
+
+    /// Takes the next pair, in display order; waits while all workers are busy.
+    ///
+    /// # Errors
+    /// A frame of another layout; whatever went wrong with a pair before.
+    pub fn push(&mut self, reference: Arc<Frame>, distorted: Arc<Frame>) -> Result<(), Error> {
+        self.0.push(reference, vec![distorted])
+    }
+
+    /// Pairs pushed so far.
+    pub fn pushed(&self) -> usize {
+        self.0.pushed()
+    }
+
+    /// The report of all pairs.
+    ///
+    /// # Errors
+    /// [`Error::NoFrames`]; whatever went wrong with a pair.
+    pub fn finish(self) -> Result<Report, Error> {
+        self.0.finish()?.pop().ok_or(Error::NoFrames)
+    }
+}
+
+/// Scores several renditions against one reference, in one pass: each report is that of a [`Scorer`] of the reference and
+/// that rendition.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use backlot_frames::{BitDepth, Format, Frame, Subsampling};
+/// use backlot_vmaf::{Feature, Ladder, Settings};
+///
+/// let format = Format::new(64, 64, Subsampling::C420, BitDepth::EIGHT)?;
+/// let renditions = NonZeroUsize::new(2).expect("two is not zero");
+/// let mut ladder = Ladder::new(&[], &[Feature::parse("psnr")?], format, Settings::default(), renditions)?;
+/// let frame = std::sync::Arc::new(Frame::black(format));
+/// let mut other = Frame::black(format);
+/// other.fill(|_, _, _| 16);
+/// ladder.push(frame.clone(), vec![frame, std::sync::Arc::new(other)])?;
+/// let reports = ladder.finish()?;
+/// let psnr = |report: &backlot_vmaf::Report| report.pooled("psnr_y").map(|psnr| psnr.mean);
+/// assert_eq!(psnr(&reports[0]), Some(60.0));
+/// assert!(psnr(&reports[1]) < Some(60.0));
+/// # Ok::<(), backlot_vmaf::Error>(())
+/// ```
+pub struct Ladder {
+    models: Vec<Model>,
+    features: Vec<Feature>,
+    checked: Arc<[Checked]>,
+    format: Format,
+    settings: Settings,
+    renditions: usize,
+    jobs: Option<SyncSender<Job>>,
+    measured: Receiver<Measured>,
+    workers: Vec<JoinHandle<()>>,
+    before: [Option<Arc<Frame>>; 2],
+    pushed: usize,
+    /// By rendition, then by frame.
+    raw: Vec<Vec<Raw>>,
+}
+
+impl Ladder {
+    /// A scorer of `renditions` streams of frames of layout `format`; otherwise as [`Scorer::new`].
+    ///
+    /// # Errors
+    /// As [`Scorer::new`].
+    pub fn new(
+        models: &[Model],
+        features: &[Feature],
+        format: Format,
+        settings: Settings,
+        renditions: NonZeroUsize,
     ) -> Result<Self, Error> {
         let mut all: Vec<Feature> = Vec::new();
         let mut keys = std::collections::HashSet::new();
@@ -110,22 +173,28 @@ impl Scorer {
             checked,
             format,
             settings,
+            renditions: renditions.get(),
             jobs: Some(jobs),
             measured,
             workers,
             before: [None, None],
             pushed: 0,
-            raw: Vec::new(),
+            raw: vec![Vec::new(); renditions.get()],
         })
     }
 
-    /// Takes the next pair, in display order; waits while all workers are busy.
+    /// Takes the next frame of the reference and of each rendition, in display order; waits while all workers are busy.
     ///
     /// # Errors
-    /// A frame of another layout; whatever went wrong with a pair before.
-    pub fn push(&mut self, reference: Arc<Frame>, distorted: Arc<Frame>) -> Result<(), Error> {
+    /// A frame of another layout, more or fewer renditions; whatever went wrong with a frame before.
+    pub fn push(&mut self, reference: Arc<Frame>, distorted: Vec<Arc<Frame>>) -> Result<(), Error> {
         reference.expect_format(self.format)?;
-        distorted.expect_format(self.format)?;
+        for frame in &distorted {
+            frame.expect_format(self.format)?;
+        }
+        if distorted.len() != self.renditions {
+            return Err(Error::Renditions { expected: self.renditions, got: distorted.len() });
+        }
         let job = Job {
             index: self.pushed,
             reference: Arc::clone(&reference),
@@ -141,16 +210,16 @@ impl Scorer {
         Ok(())
     }
 
-    /// Pairs pushed so far.
+    /// Frames of the reference pushed so far.
     pub fn pushed(&self) -> usize {
         self.pushed
     }
 
-    /// The report of all pairs.
+    /// The report of each rendition.
     ///
     /// # Errors
-    /// [`Error::NoFrames`]; whatever went wrong with a pair.
-    pub fn finish(mut self) -> Result<Report, Error> {
+    /// [`Error::NoFrames`]; whatever went wrong with a frame.
+    pub fn finish(mut self) -> Result<Vec<Report>, Error> {
         drop(self.jobs.take());
         while let Ok(measured) = self.measured.recv() {
             self.keep(measured)?;
@@ -161,9 +230,13 @@ impl Scorer {
         if self.pushed == 0 {
             return Err(Error::NoFrames);
         }
+        Ok(self.raw.iter().map(|frames| self.report(frames)).collect())
+    }
+
+    fn report(&self, frames: &[Raw]) -> Report {
         let (mut columns, mut after, mut aggregates) = (Vec::new(), Vec::new(), Vec::new());
         for (place, (feature, checked)) in self.features.iter().zip(self.checked.iter()).enumerate() {
-            let raw: Vec<&[f64]> = self.raw.iter().map(|frame| frame[place].as_slice()).collect();
+            let raw: Vec<&[f64]> = frames.iter().map(|frame| frame[place].as_slice()).collect();
             let finished = feature::finish(feature, checked, self.format, &raw);
             columns.extend(finished.during);
             after.extend(finished.after);
@@ -186,21 +259,23 @@ impl Scorer {
             self.models.iter().flat_map(|model| predict_replicas(model, &report)).collect::<Vec<_>>();
         report.columns.extend(mains);
         report.columns.extend(replicas);
-        Ok(report)
+        report
     }
 
     fn keep(&mut self, measured: Measured) -> Result<(), Error> {
-        let (index, raw) = measured?;
-        if self.raw.len() <= index {
-            let features = self.features.len();
-            self.raw.resize_with(index + 1, || vec![Vec::new(); features]);
+        let (index, renditions) = measured?;
+        let features = self.features.len();
+        for (frames, raw) in self.raw.iter_mut().zip(renditions) {
+            if frames.len() <= index {
+                frames.resize_with(index + 1, || vec![Vec::new(); features]);
+            }
+            frames[index] = raw;
         }
-        self.raw[index] = raw;
         Ok(())
     }
 }
 
-impl Drop for Scorer {
+impl Drop for Ladder {
     fn drop(&mut self) {
         drop(self.jobs.take());
         for worker in self.workers.drain(..) {

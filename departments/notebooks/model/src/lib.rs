@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod check;
 pub mod diff;
 pub mod json;
 pub mod markers;
@@ -27,6 +28,7 @@ mod param;
 pub mod parameters;
 pub mod python;
 pub mod record;
+mod save;
 pub mod scraps;
 pub mod template;
 mod translate;
@@ -34,4 +36,5 @@ pub mod yaml;
 
 pub use notebook::{Cell, CellKind, Frame, MAX_BYTES, MINOR, NewId, Notebook, ReadError, cell_id};
 pub use param::{Key, Param, Parameters};
+pub use save::{SaveError, SaveHook};
 pub use translate::{Language, REGISTERED, TranslateError};

@@ -3,6 +3,7 @@
 mod help;
 mod run;
 mod tools;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -13,6 +14,8 @@ use base64::Engine;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::runner::{Place, RunError};
+
+pub(crate) use tools::part_word;
 
 /// The commands of the department.
 pub(crate) fn all() -> Vec<Command> {
@@ -25,7 +28,8 @@ pub(crate) fn all() -> Vec<Command> {
             .subcommand(tools::translate_command())
             .subcommand(tools::path_command())
             .subcommand(tools::scraps_command())
-            .subcommand(tools::diff_command()),
+            .subcommand(tools::diff_command())
+            .subcommands(versions::commands()),
     ]
 }
 
@@ -37,6 +41,11 @@ pub(crate) async fn run(matches: &ArgMatches, context: &CommandContext) -> Resul
         Some(("path", matches)) => tools::path(matches, context).await,
         Some(("scraps", matches)) => tools::scraps(matches, context).await,
         Some(("diff", matches)) => tools::diff(matches, context).await,
+        Some(("versions", matches)) => versions::versions(matches, context).await,
+        Some(("keep", matches)) => versions::keep(matches, context).await,
+        Some(("restore", matches)) => versions::restore(matches, context).await,
+        Some(("publish", matches)) => versions::publish(matches, context).await,
+        Some(("clone", matches)) => versions::clone(matches, context).await,
         _ => Err(CommandError::usage("there is no such notebook command", "see `backlot notebook --help`")),
     }
 }

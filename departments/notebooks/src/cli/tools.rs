@@ -8,15 +8,15 @@ use backlot_notebooks_model::json::{Object, Value};
 use backlot_notebooks_model::{Language, Notebook, Param, Parameters, scraps as scrap};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::{failed, given, parameter_args};
+use super::{failed, given, parameter_args, versions};
 use crate::chance;
 use crate::runner::{Place, filled_path};
 
-fn word(matches: &ArgMatches, name: &str) -> String {
+pub(super) fn word(matches: &ArgMatches, name: &str) -> String {
     matches.get_one::<String>(name).cloned().unwrap_or_default()
 }
 
-async fn read(place: &str) -> Result<Notebook, CommandError> {
+pub(super) async fn read(place: &str) -> Result<Notebook, CommandError> {
     let bytes = Place::parse(place).map_err(failed)?.read().await.map_err(failed)?;
     Notebook::read(&bytes, &mut chance::new_cell_id).map_err(failed)
 }
@@ -134,12 +134,26 @@ fn scrap_value(scrap: scrap::Scrap) -> Value {
 pub(super) fn diff_command() -> Command {
     Command::new("diff")
         .about("Show what changed between two notebooks, cell by cell")
-        .arg(Arg::new("old").required(true).value_name("OLD").help("A notebook"))
-        .arg(Arg::new("new").required(true).value_name("NEW").help("Another"))
+        .arg(
+            Arg::new("old")
+                .required(true)
+                .value_name("OLD")
+                .help("A file, or a path with its version: report.ipynb@3"),
+        )
+        .arg(
+            Arg::new("new")
+                .value_name("NEW")
+                .help("Another; without it, the newest version of the same path"),
+        )
 }
 
 pub(super) async fn diff(matches: &ArgMatches, context: &CommandContext) -> Result<ExitCode, CommandError> {
-    let (old, new) = (read(&word(matches, "old")).await?, read(&word(matches, "new")).await?);
+    let given = word(matches, "old");
+    let old = versions::read(&given, context).await?;
+    let new = match matches.get_one::<String>("new") {
+        Some(new) => versions::read(new, context).await?,
+        None => versions::newest(&given, context).await?,
+    };
     let text = describe(&old, &new);
     context.write(&text)?;
     Ok(if text.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -182,7 +196,7 @@ fn with_sign(sign: &str, source: &str) -> String {
     source.lines().flat_map(|line| ["  ", sign, " ", line, "\n"]).collect()
 }
 
-fn part_word(part: Part) -> &'static str {
+pub(crate) fn part_word(part: Part) -> &'static str {
     match part {
         Part::Source => "source",
         Part::Kind => "kind",

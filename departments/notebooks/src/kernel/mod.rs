@@ -7,6 +7,7 @@
 //! A kernel is ready when it has answered *and* something came over its iopub channel: a subscription takes effect some time after
 //! it was sent, and what is published before is lost.
 
+mod drain;
 mod pool;
 mod wire;
 
@@ -25,6 +26,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use drain::Drained;
 pub use pool::KernelPool;
 pub(crate) use wire::Message;
 use wire::Session;
@@ -103,7 +105,7 @@ pub struct Kernel {
     child: Child,
     group: Option<Pid>,
     shell: Socket,
-    iopub: Socket,
+    iopub: Drained,
     control: Socket,
     session: Session,
     /// What it said of itself: `kernel_info_reply`.
@@ -150,7 +152,7 @@ impl Kernel {
             child,
             group,
             shell,
-            iopub,
+            iopub: Drained::new(iopub),
             control,
             session,
             info: Value::Null,

@@ -58,7 +58,7 @@ async fn in_order(
         record::cell_begins(&mut notebook.cells[index], began);
         saver.touch(index);
         saver.step(Instant::now());
-        saver.save_if_due(notebook).await?;
+        saver.save_if_due(notebook, log).await;
         let ran = one(notebook, index, binder, kernel, request, saver, log).await;
         let status = if ran.is_ok() { Status::Completed } else { Status::Failed };
         record::cell_ends(&mut notebook.cells[index], began, clock::now(), status);
@@ -69,7 +69,7 @@ async fn in_order(
         log.cell_ends(index);
         ran?;
         saver.step(Instant::now());
-        saver.save_if_due(notebook).await?;
+        saver.save_if_due(notebook, log).await;
         log.cell_done();
     }
     Ok(())
@@ -104,7 +104,7 @@ async fn one(
             biased;
             () = sleep_until(save) => {
                 saver.touch(index);
-                saver.save_if_due(notebook).await?;
+                saver.save_if_due(notebook, log).await;
                 continue;
             }
             event = kernel.next() => event?,

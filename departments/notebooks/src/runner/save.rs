@@ -10,6 +10,7 @@ use backlot_notebooks_model::Notebook;
 use tokio::time::Instant;
 
 use super::RunError;
+use super::log::{Level, Log};
 use super::place::{Durability, Place};
 
 /// The least time between two saves while cells come and go.
@@ -17,6 +18,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// A save may cost at most one part in this many of the time.
 const SHARE: u32 = 10;
+
+/// How long after a save in passing that failed the next is tried: a full disk is not mended in less.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// When a notebook is saved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,12 +84,17 @@ impl Saver {
         self.due
     }
 
-    /// Saves if it is time to. A save in passing that fails is told and not the end of the run.
-    pub(crate) async fn save_if_due(&mut self, notebook: &Notebook) -> Result<(), RunError> {
-        if self.due.is_some_and(|due| due <= Instant::now()) {
-            return self.save(notebook, Durability::Process).await;
+    /// Saves if it is time to. A save in passing that fails is told and not the end of the run: the file is as it was after
+    /// the last one, and hours of work are not lost for a disk that may have room again by the end.
+    pub(crate) async fn save_if_due(&mut self, notebook: &Notebook, log: &Log) {
+        if self.due.is_none_or(|due| due > Instant::now()) {
+            return;
         }
-        Ok(())
+        if let Err(error) = self.save(notebook, Durability::Process).await {
+            let told = format!("The notebook was not saved and goes on: {error}; make room before it ends");
+            log.line(Level::Warning, &told);
+            self.due = Some(Instant::now() + AFTER_FAILURE);
+        }
     }
 
     /// Saves now.

@@ -105,26 +105,33 @@ async fn a_failed_notebook_is_shown_with_its_error() {
 #[tokio::test]
 async fn the_report_of_a_premiere_is_a_notebook_with_values() {
     let Some(lot) = Lot::open().await else { return };
-    let point = json!({ "codec": "x264", "size": { "width": 640, "height": 360 }, "crf": 23, "rate": 900_000.0, "psnr": 41.5, "ssim": 0.98, "on_hull": true });
+    let point = json!({ "codec": "x264", "size": { "width": 640, "height": 360 }, "crf": 23, "rate": 900_000.0, "psnr": 41.5, "ssim": 0.98, "vmaf": 95.0, "on_hull": true });
     let title = json!({
-        "points": [point, { "codec": "x264", "size": { "width": 320, "height": 180 }, "crf": 30, "rate": 200_000.0, "psnr": 35.0, "ssim": 0.93, "on_hull": true }],
-        "ladder": [{ "name": "x264_360p", "point": point }],
+        "metric": "vmaf",
+        "points": [point, { "codec": "x264", "size": { "width": 320, "height": 180 }, "crf": 30, "rate": 200_000.0, "psnr": 35.0, "ssim": 0.93, "vmaf": 70.5, "on_hull": true }],
+        "ladder": [{ "name": "x264_360p", "codec": "x264", "size": { "width": 640, "height": 360 }, "crfs": [23, 25], "rate": 850_000.0, "psnr": 41.6, "ssim": 0.98, "vmaf": 95.2 }],
         "savings": [{ "codec": "x264", "mean": -0.21, "rows": [] }, { "codec": "svt_av1", "mean": null, "rows": [] }],
+        "per_shot": [{ "codec": "x264", "bd_rate": -0.03 }],
     });
     let parameters = json!({
         "name": "bikes", "title": title, "shots": [{ "start": 0, "end": 76 }],
         "probe": { "size": { "width": 640, "height": 360 }, "frames": 110, "duration": 4.4, "pixel_format": "yuv420p" },
         "package": { "rungs": [{ "name": "x264_360p", "codec": "avc1.64001e", "file": "x264_360p.mp4" }], "segments": 5 },
     });
-    let (run, state, outputs) =
-        lot.run(json!({ "notebook": "premiere-report", "parameters": parameters })).await;
+    let (run, state, outputs) = lot
+        .run(json!({ "notebook": "premiere-report", "parameters": parameters, "steps_as": "steps" }))
+        .await;
     let steps = lot.house.work.steps(&run).await.unwrap();
     assert_eq!(state, RunState::Succeeded, "{:?}", steps[0].error);
-    let expected = json!({ "name": "bikes", "frames": 110, "duration": 4.4, "shots": 1, "trials": 2, "rungs": 1, "saving_x264": -0.21, "segments": 5 });
+    // Its own step is the only one of this run, and has not ended.
+    let expected = json!({
+        "title": "bikes", "frames": 110, "duration": 4.4, "shots": 1, "metric": "vmaf", "encodes": 2, "trials": 2, "rungs": 1,
+        "saving_x264": -0.21, "bd_rate_x264": -0.03, "segments": 5, "seconds": {}, "reused": 0,
+    });
     assert_eq!(outputs["scraps"], expected);
     let blob = BlobRef::from_value(&outputs["notebook"]).unwrap();
     let notebook = Notebook::read_as_is(&lot.house.store.get(&blob.digest, 1 << 20).await.unwrap()).unwrap();
-    assert_eq!(scraps::read(&notebook).len(), 8);
+    assert_eq!(scraps::read(&notebook).len(), 13);
     let (_, page) = lot.page(&format!("/notebooks/{run}/report")).await;
     assert!(page.contains("data:image/svg+xml;base64,") && page.contains("Report of a premiere"), "{page}");
 }

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod faults;
+mod hostile;
 mod kind;
+mod pool;
 mod run;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -1,5 +1,8 @@
 //! Change points of a signal as it comes: with gaps, and with a penalty chosen from its noise.
 
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::cost::{Cost, Model};
 use crate::penalty::Noise;
 use crate::segment::{Grid, least_squares, pelt};
@@ -87,6 +90,34 @@ pub fn changes(values: &[f64], detection: &Detection) -> Result<Changes, Error> 
     Ok(Changes { ends, earliest, penalty, noise })
 }
 
+/// [`changes`] of each row, on so many threads, on whose number the answers do not depend.
+pub fn changes_of_rows(
+    rows: &[&[f64]],
+    detection: &Detection,
+    threads: NonZeroUsize,
+) -> Vec<Result<Changes, Error>> {
+    let next = AtomicUsize::new(0);
+    // Signals take unequal time, so each thread takes the next row when it has done one.
+    let run = || {
+        let mut done = Vec::new();
+        loop {
+            let row = next.fetch_add(1, Ordering::Relaxed);
+            let Some(values) = rows.get(row) else { return done };
+            done.push((row, changes(values, detection)));
+        }
+    };
+    let mut found = std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads.get().min(rows.len().max(1))).map(|_| scope.spawn(run)).collect();
+        let mut found = run();
+        for helper in helpers {
+            found.extend(helper.join().expect("invariant: kernels do not panic"));
+        }
+        found
+    });
+    found.sort_by_key(|(row, _)| *row);
+    found.into_iter().map(|(_, changes)| changes).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +131,19 @@ mod tests {
         values[3] = f64::NAN;
         let found = changes(&values, &Detection::default()).unwrap();
         assert_eq!((found.ends, found.earliest), (vec![25, 45], vec![20]));
+    }
+
+    #[test]
+    fn rows_are_cut_as_they_are_alone() {
+        let rows: Vec<Vec<f64>> =
+            (0..7).map(|k| (0..40).map(|t| f64::from(u8::from(t > 10 + k))).collect()).collect();
+        let mut rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+        rows.push(&[f64::INFINITY]);
+        let usual = Detection::default();
+        let alone: Vec<_> = rows.iter().map(|row| changes(row, &usual)).collect();
+        for threads in [1, 2, 5] {
+            assert_eq!(changes_of_rows(&rows, &usual, NonZeroUsize::new(threads).unwrap()), alone);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Matrices are square and symmetric or thin, at most a few dozen wide, so the simplest algorithms that are accurate serve.
 
+use crate::correlate::dot;
 use crate::sums::Double;
 
 /// Eigenvalues and eigenvectors of a symmetric matrix by Jacobi's rotations (Golub and Van Loan, Matrix Computations, 8.5).
@@ -124,6 +125,125 @@ pub(crate) fn least_squares_rest(gram: &mut [Double], size: usize) -> f64 {
     gram[last * size + last].value().max(0.0)
 }
 
+/// The singular value decomposition of a table given column after column, by one-sided Jacobi rotations (M. Hestenes, 1958), on the shorter side. Gives left vectors, values and
+/// right vectors: vector k of `rows` numbers from k·`rows`, value k, and vector k of as many numbers as there are columns. Values of 0 have vectors of 0.
+pub(crate) fn thin_svd(table: &[f64], rows: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let columns = table.len() / rows;
+    if columns > rows {
+        let transposed: Vec<f64> =
+            (0..rows).flat_map(|row| (0..columns).map(move |column| table[column * rows + row])).collect();
+        let (left, values, right) = thin_svd(&transposed, columns);
+        return (right, values, left);
+    }
+    /// Converges quadratically once it is near; a dozen sweeps are usual.
+    const SWEEPS: usize = 60;
+    let mut left = table.to_vec();
+    let mut right = vec![0.0; columns * columns];
+    for k in 0..columns {
+        right[k * columns + k] = 1.0;
+    }
+    for _ in 0..SWEEPS {
+        let mut changed = false;
+        for p in 0..columns {
+            for q in p + 1..columns {
+                let (a, b) = two_columns(&mut left, rows, p, q);
+                let (aa, bb, ab) = (dot(a, a), dot(b, b), dot(a, b));
+                if ab == 0.0 || ab.abs() <= 1e-15 * (aa * bb).sqrt() {
+                    continue;
+                }
+                changed = true;
+                let zeta = (bb - aa) / (2.0 * ab);
+                let t = zeta.signum() / (zeta.abs() + (1.0 + zeta * zeta).sqrt());
+                let cos = 1.0 / (1.0 + t * t).sqrt();
+                rotate(a, b, cos, cos * t);
+                let (a, b) = two_columns(&mut right, columns, p, q);
+                rotate(a, b, cos, cos * t);
+            }
+        }
+        if !changed {
+            break;
+        }
+    }
+    let mut values = Vec::with_capacity(columns);
+    for column in left.chunks_exact_mut(rows) {
+        let value = dot(column, column).sqrt();
+        values.push(value);
+        if value > 0.0 {
+            for entry in column {
+                *entry /= value;
+            }
+        }
+    }
+    (left, values, right)
+}
+
+fn two_columns(table: &mut [f64], rows: usize, p: usize, q: usize) -> (&mut [f64], &mut [f64]) {
+    let (first, second) = table.split_at_mut(q * rows);
+    (&mut first[p * rows..(p + 1) * rows], &mut second[..rows])
+}
+
+fn rotate(a: &mut [f64], b: &mut [f64], cos: f64, sin: f64) {
+    for (a, b) in a.iter_mut().zip(b) {
+        (*a, *b) = (cos * *a - sin * *b, sin * *a + cos * *b);
+    }
+}
+
+/// Coefficients and standard errors of least squares: `design` holds `regressors` values for each of the targets. `None` when regressors depend on one another
+/// or nothing is left to tell the errors by.
+pub(crate) fn least_squares_solution(
+    design: &[f64],
+    regressors: usize,
+    target: &[f64],
+) -> Option<(Vec<f64>, Vec<f64>)> {
+    let count = target.len();
+    let size = regressors + 1;
+    // Regressors at length 1, so that their units do not matter.
+    let lengths: Vec<f64> = (0..regressors)
+        .map(|k| design.iter().skip(k).step_by(regressors).map(|value| value * value).sum::<f64>().sqrt())
+        .collect();
+    if count <= regressors || lengths.iter().any(|length| !(*length > 0.0 && length.is_finite())) {
+        return None;
+    }
+    let entry = |row: usize, k: usize| {
+        if k < regressors { design[row * regressors + k] / lengths[k] } else { target[row] }
+    };
+    let mut gram = vec![0.0; size * size];
+    for row in 0..count {
+        for a in 0..size {
+            for b in a..size {
+                gram[a * size + b] += entry(row, a) * entry(row, b);
+            }
+        }
+    }
+    for a in 0..size {
+        for b in 0..a {
+            gram[a * size + b] = gram[b * size + a];
+        }
+    }
+    let square: Vec<f64> =
+        (0..regressors).flat_map(|a| gram[a * size..a * size + regressors].to_vec()).collect();
+    let (inverse, rank) = symmetric_pseudo_inverse(&square, regressors);
+    if rank < regressors {
+        return None;
+    }
+    let solution: Vec<f64> = (0..regressors)
+        .map(|a| (0..regressors).map(|b| inverse[a * regressors + b] * gram[b * size + regressors]).sum())
+        .collect();
+    let rest: f64 = (0..count)
+        .map(|row| {
+            let fitted: f64 = (0..regressors).map(|k| entry(row, k) * solution[k]).sum();
+            (target[row] - fitted) * (target[row] - fitted)
+        })
+        .sum();
+    let variance = rest / (count - regressors) as f64;
+    let errors: Vec<f64> =
+        (0..regressors).map(|k| (variance * inverse[k * regressors + k]).sqrt() / lengths[k]).collect();
+    if !(errors[0] > 0.0) {
+        return None;
+    }
+    Some((solution.iter().zip(&lengths).map(|(value, length)| value / length).collect(), errors))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +266,33 @@ mod tests {
         let first: f64 = (0..3).map(|k| a[k] * inverse[k * 3]).sum();
         assert!((first - 1.0).abs() < 1e-12);
         assert_eq!(symmetric_pseudo_inverse(&[1.0, 1.0, 1.0, 1.0], 2).1, 1);
+    }
+
+    #[test]
+    fn a_table_is_its_singular_vectors_put_together() {
+        let mut random = crate::testing::Random::new(2);
+        for (rows, columns) in [(7, 4), (4, 7), (5, 5), (1, 3)] {
+            let table: Vec<f64> = (0..rows * columns).map(|_| random.normal()).collect();
+            let (left, values, right) = thin_svd(&table, rows);
+            for row in 0..rows {
+                for column in 0..columns {
+                    let sum: f64 = (0..values.len())
+                        .map(|k| left[k * rows + row] * values[k] * right[k * columns + column])
+                        .sum();
+                    assert!((sum - table[column * rows + row]).abs() < 1e-12, "{rows} x {columns}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn least_squares_are_those_done_by_hand() {
+        // y = 1, 3, 2, 5 on 1 and x = 0, 1, 2, 3: slope 1.1, intercept 1.1, rest 2.7.
+        let design = [1.0, 0.0, 1.0, 1.0, 1.0, 2.0, 1.0, 3.0];
+        let (solution, errors) = least_squares_solution(&design, 2, &[1.0, 3.0, 2.0, 5.0]).unwrap();
+        assert!((solution[0] - 1.1).abs() < 1e-12 && (solution[1] - 1.1).abs() < 1e-12);
+        assert!((errors[1] - (1.35_f64 / 5.0).sqrt()).abs() < 1e-12);
+        assert_eq!(least_squares_solution(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0], 2, &[1.0, 2.0, 3.0]), None);
     }
 
     #[test]

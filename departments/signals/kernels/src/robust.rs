@@ -1,5 +1,9 @@
 //! Location and spread that a few wild values do not move.
 
+use std::num::NonZeroUsize;
+
+use crate::Error;
+
 /// What makes the median absolute deviation of a Gaussian its standard deviation: 1/Φ⁻¹(¾).
 pub const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
 
@@ -60,6 +64,64 @@ impl Spread {
     }
 }
 
+/// Scores of each value of each row by the row's own median and spread, row after row, on so many threads: NaN for a missing value, 0 at the median and infinite off it in a row without
+/// spread.
+///
+/// # Errors
+/// [`Error::Infinite`], with the place in the row.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// let scores = backlot_signals_kernels::robust::scores(&[&[1.0, 2.0, 3.0, 4.0, 90.0]], NonZeroUsize::MIN)?;
+/// assert!(scores[2] == 0.0 && scores[4] > 50.0);
+/// # Ok::<(), backlot_signals_kernels::Error>(())
+/// ```
+pub fn scores(rows: &[&[f64]], threads: NonZeroUsize) -> Result<Vec<f64>, Error> {
+    let run = |rows: &[&[f64]], mut out: &mut [f64]| -> Result<(), Error> {
+        let mut scratch = Vec::new();
+        for row in rows {
+            if let Some(index) = row.iter().position(|value| value.is_infinite()) {
+                return Err(Error::Infinite { index, value: row[index] });
+            }
+            let (own, rest) = out.split_at_mut(row.len());
+            match Spread::of(row, &mut scratch) {
+                Some(spread) => {
+                    for (score, &value) in own.iter_mut().zip(*row) {
+                        *score = spread.score(value);
+                    }
+                }
+                None => own.fill(f64::NAN),
+            }
+            out = rest;
+        }
+        Ok(())
+    };
+    let mut table = vec![0.0; rows.iter().map(|row| row.len()).sum()];
+    let stretch = rows.len().div_ceil(threads.get()).max(1);
+    let mut results = Vec::new();
+    std::thread::scope(|scope| {
+        let mut rest = table.as_mut_slice();
+        let mut helpers = Vec::new();
+        let mut own = None;
+        for rows in rows.chunks(stretch) {
+            let (part, others) = rest.split_at_mut(rows.iter().map(|row| row.len()).sum());
+            rest = others;
+            // The last part is for this thread.
+            if let Some((rows, part)) = own.replace((rows, part)) {
+                let run = &run;
+                helpers.push(scope.spawn(move || run(rows, part)));
+            }
+        }
+        let last = own.map(|(rows, part)| run(rows, part));
+        results.extend(
+            helpers.into_iter().map(|helper| helper.join().expect("invariant: kernels do not panic")),
+        );
+        results.extend(last);
+    });
+    results.into_iter().collect::<Result<(), Error>>()?;
+    Ok(table)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +135,21 @@ mod tests {
         assert_eq!(quantile_of(&mut [4.0, 1.0, 2.0, 3.0], 0.25), Some(1.75));
         assert_eq!(quantile_of(&mut [4.0, 1.0], 1.0), Some(4.0));
         assert_eq!(quantile_of(&mut [4.0, 1.0], f64::NAN), None);
+    }
+
+    #[test]
+    fn scores_of_a_table_are_those_of_its_rows() {
+        let rows: [&[f64]; 4] = [&[1.0, 5.0, f64::NAN, 2.0, 9.0], &[f64::NAN], &[3.0, 3.0, 3.0, 4.0], &[]];
+        let first = scores(&rows, NonZeroUsize::MIN).unwrap();
+        let spread = Spread::of(rows[0], &mut Vec::new()).unwrap();
+        assert_eq!((first[1], first[4]), (spread.score(5.0), spread.score(9.0)));
+        assert!(first[2].is_nan() && first[5].is_nan());
+        assert_eq!(first[6..], [0.0, 0.0, 0.0, f64::INFINITY]);
+        for threads in [2, 3, 9] {
+            let again = scores(&rows, NonZeroUsize::new(threads).unwrap()).unwrap();
+            assert!(first.iter().zip(&again).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
+        assert!(scores(&[&[0.0, f64::INFINITY]], NonZeroUsize::MIN).is_err());
     }
 
     #[test]

@@ -5,6 +5,28 @@ pub fn normal_two_sided(z: f64) -> f64 {
     libm::erfc(z.abs() / std::f64::consts::SQRT_2)
 }
 
+/// The value below which a standard normal lies with this chance, 0 to 1: the inverse by halving, to the last bits.
+pub fn normal_quantile(chance: f64) -> f64 {
+    if !(0.0..=1.0).contains(&chance) {
+        return f64::NAN;
+    }
+    if chance == 0.0 || chance == 1.0 {
+        return if chance == 0.0 { f64::NEG_INFINITY } else { f64::INFINITY };
+    }
+    // The chances of both tails are exact near 0; that of the upper one is used for both.
+    let tail = chance.min(1.0 - chance);
+    let (mut low, mut high) = (0.0, 40.0);
+    for _ in 0..80 {
+        let middle = f64::midpoint(low, high);
+        if normal_two_sided(middle) / 2.0 > tail {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    if chance < 0.5 { -low } else { low }
+}
+
 /// The chance that Student's t with `freedom` degrees lies at least this far from 0, to either side (M. Abramowitz, I. Stegun, 26.7.1: an incomplete beta function).
 pub fn student_two_sided(t: f64, freedom: f64) -> f64 {
     if t.is_infinite() {
@@ -72,6 +94,10 @@ mod tests {
     #[test]
     fn tails_are_those_of_the_tables() {
         assert!((normal_two_sided(1.959_963_984_540_054) - 0.05).abs() < 1e-14);
+        assert!((normal_quantile(0.975) - 1.959_963_984_540_054).abs() < 1e-12);
+        assert!((normal_quantile(0.01) + 2.326_347_874_040_841).abs() < 1e-12);
+        assert_eq!(normal_quantile(0.5), 0.0);
+        assert!(normal_quantile(f64::NAN).is_nan() && normal_quantile(1.0) == f64::INFINITY);
         let five_percent = student_two_sided(2.228_138_851_964_939, 10.0);
         assert!((five_percent - 0.05).abs() < 1e-9, "{five_percent}");
         assert!((student_two_sided(1.0, 1.0) - 0.5).abs() < 1e-12);

@@ -18,10 +18,26 @@ async fn a_posted_table_is_explained_and_shown() {
     let root = &incident.names[incident.root];
     let mut config = WebConfig::new(Tokens::open(lot.home.path()).unwrap());
     config.bind.set_port(0);
-    let part = shell_part(&Signals, &lot.house);
+    let part = shell_part(&Signals::default(), &lot.house);
     let server = Server::start(Shell::builder(config).department(part).build().unwrap()).await.unwrap();
     let bearer = format!("Bearer {}", Tokens::admin_token(lot.home.path()).unwrap().unwrap());
     let fields = [("authorization", bearer.as_str()), ("content-type", "text/csv")];
+
+    let step: String =
+        (0..63).map(|point| format!("{},{}\n", point * 60, if point < 33 { 0 } else { 5 })).collect();
+    let step = format!("time,step\n{step}");
+    let found = server.send("POST /signals/api/v1/changes", &fields, &step).await.json();
+    assert_eq!(
+        (&found[0]["changes"][0]["point"], found[0]["changes"].as_array().unwrap().len()),
+        (&33.into(), 1),
+        "{found}"
+    );
+    let refused = server.send("POST /signals/api/v1/changes?model=l3", &fields, &step).await;
+    assert!(refused.status == 422 && refused.text().contains("there is no cost `l3`"), "{}", refused.text());
+    let broken = server.send("POST /signals/api/v1/changes", &fields, "PAR1 and no more").await;
+    assert!(broken.status == 422 && broken.text().contains("no whole Parquet file"), "{}", broken.text());
+    let own = server.send("POST /signals/api/v1/explanations?alert=a", &fields, "BLSIG001").await;
+    assert_eq!(own.status, 400, "{}", own.text());
 
     let unnamed = server.send("POST /signals/api/v1/explanations", &fields, &csv).await;
     assert_eq!(unnamed.status, 400, "{}", unnamed.text());
@@ -68,9 +84,10 @@ async fn call(format: OutputFormat, line: &[&str]) -> Result<(ExitCode, String),
         async move { Ok(open(&path)) }
     })
     .with_output(output.clone());
-    let command = Signals.commands().remove(0);
+    let signals = Signals::default();
+    let command = signals.commands().remove(0);
     let matches = command.try_get_matches_from(line).unwrap();
-    let code = Signals.run_command(line[0], &matches, &context).await?;
+    let code = signals.run_command(line[0], &matches, &context).await?;
     let text = String::from_utf8(output.lock().unwrap().clone()).unwrap();
     Ok((code, text))
 }
@@ -94,6 +111,12 @@ async fn the_command_answers_here_and_through_workers_alike() {
     for file in ["explanation.json", "timeline.txt", "figure.json", "figure.svg"] {
         assert!(out.join(file).metadata().unwrap().len() > 100, "{file}");
     }
+    let step = folder.path().join("step.csv");
+    let rows: String =
+        (0..63).map(|point| format!("{},{}\n", point * 60, if point < 33 { 0 } else { 5 })).collect();
+    std::fs::write(&step, format!("time,step\n{rows}")).unwrap();
+    let found = call(OutputFormat::Text, &["signals", "changes", step.to_str().unwrap()]).await.unwrap().1;
+    assert_eq!(found, "step  1970-01-01T00:33:00Z (point 33)\n");
     let missing =
         call(OutputFormat::Text, &["signals", "explain", path, "--alert", "start"]).await.unwrap_err();
     assert!(missing.to_string().contains("no signal `start`; it has starts"), "{missing}");

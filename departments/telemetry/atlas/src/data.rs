@@ -193,4 +193,10 @@ pub trait Database {
     /// # Errors
     /// A grid that cannot be served, more data than a request may read, a store that cannot be read.
     fn lines(&self, data: &DataExpr, grid: Grid) -> Result<Vec<Line>, Error>;
+
+    /// The narrowest step in milliseconds at which what was written at a time is still kept; a graph that begins there has no
+    /// narrower one. Zero, if the store keeps everything as it is.
+    fn step_at(&self, _time: i64) -> i64 {
+        0
+    }
 }

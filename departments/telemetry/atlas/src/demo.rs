@@ -143,7 +143,8 @@ impl Demo {
             ));
             functions.push(function);
         }
-        let bucket = |function: &Function, time: i64| crate::percentile::bucket(function(time) as i64);
+        let bucket =
+            |function: &Function, time: i64| backlot_meters::buckets::index_of(function(time) as i64);
         let mut used: Vec<usize> = functions
             .iter()
             .flat_map(|function| (0..300).map(move |time| bucket(function, NEW_YEAR + time * MINUTE)))

@@ -225,6 +225,30 @@ pub enum Window {
 }
 
 impl Window {
+    /// How many earlier steps its value depends on.
+    fn memory(self, step: i64) -> usize {
+        /// What no bound is known of: as much as a graph shows.
+        const UNBOUNDED: usize = 1440;
+        match self {
+            Self::RollingCount(n)
+            | Self::RollingMin(n)
+            | Self::RollingMax(n)
+            | Self::RollingSum(n)
+            | Self::RollingMean(n, _)
+            | Self::Delay(n) => n,
+            Self::Trend(duration) => usize::try_from(duration / step.max(1)).unwrap_or(0),
+            Self::Derivative => 1,
+            Self::Integral | Self::CumulativeMax => UNBOUNDED,
+            // Two turns, each begun at its training.
+            Self::SlidingDes(training, ..) => training.saturating_mul(2),
+            // A value's weight falls by 1 − α a step: below a millionth after 14/α of them.
+            Self::Des(training, alpha, _) if alpha > 0.0 => {
+                training.saturating_add((14.0 / alpha).min(UNBOUNDED as f64) as usize)
+            }
+            Self::Des(..) => UNBOUNDED,
+        }
+    }
+
     /// Its word.
     pub fn name(self) -> &'static str {
         match self {
@@ -344,6 +368,7 @@ impl Priority {
 pub(crate) enum Change {
     Offset(i64),
     And(Query),
+    WithoutKeys(Vec<Arc<str>>),
     By(Vec<Arc<str>>),
     AlsoBy(Vec<Arc<str>>),
     Consolidate(Consolidation),
@@ -401,6 +426,17 @@ impl Expr {
         found
     }
 
+    /// How many steps of the past its value may depend on; what depends on all of it depends little on what is long ago.
+    pub fn memory(&self, step: i64) -> usize {
+        let mut below = 0;
+        self.kind().children(&mut |child| below = below.max(child.memory(step)));
+        let own = match self.kind() {
+            Kind::Window(window, _) => window.memory(step),
+            _ => 0,
+        };
+        below.saturating_add(own)
+    }
+
     pub(crate) fn change(&self, change: &Change) -> Result<Self, Error> {
         let kind = match (self.kind(), change) {
             (Kind::Data(data), _) => Kind::Data(changed(data, change)),
@@ -421,7 +457,10 @@ impl Expr {
             (Kind::Named(named), _) => {
                 let on = match (&named.on, change) {
                     (On::Query(query), Change::And(more)) => On::Query(query.clone().and(more.clone())),
-                    (On::Expr(expr), Change::And(_) | Change::Offset(_)) => On::Expr(expr.change(change)?),
+                    (On::Query(query), Change::WithoutKeys(keys)) => On::Query(query.without_keys(keys)),
+                    (On::Expr(expr), Change::And(_) | Change::WithoutKeys(_) | Change::Offset(_)) => {
+                        On::Expr(expr.change(change)?)
+                    }
                     (on, _) => on.clone(),
                 };
                 Kind::Named(Named { on, expr: named.expr.change(change)?, ..named.clone() })
@@ -429,6 +468,27 @@ impl Expr {
             (kind, _) => kind.with_children(&|child| child.change(change))?,
         };
         Self::new(kind)
+    }
+
+    /// The expression with its queries without their conditions on these keys.
+    ///
+    /// # Errors
+    /// As [`Expr::new`].
+    pub fn without_keys(&self, keys: &[Arc<str>]) -> Result<Self, Error> {
+        self.change(&Change::WithoutKeys(keys.to_vec()))
+    }
+
+    /// The expression with every filter replaced by what it filters.
+    ///
+    /// # Errors
+    /// As [`Expr::new`].
+    pub fn without_filters(&self) -> Result<Self, Error> {
+        match self.kind() {
+            Kind::Filter(inner, _) | Kind::Stat(_, inner) | Kind::Priority(_, inner) => {
+                inner.without_filters()
+            }
+            kind => Self::new(kind.with_children(&|child| child.without_filters())?),
+        }
     }
 
     /// The expression with the statistics of a filter's condition bound to the line that is filtered.
@@ -450,6 +510,7 @@ fn changed(data: &DataExpr, change: &Change) -> DataExpr {
     match change {
         Change::Offset(offset) => data.offset = *offset,
         Change::And(query) => data.query = data.query.and(query.clone()),
+        Change::WithoutKeys(keys) => data.query = data.query.without_keys(keys),
         Change::By(keys) => data.keys.clone_from(keys),
         Change::AlsoBy(keys) => {
             let more = keys.iter().filter(|key| !data.keys.contains(key)).cloned().collect::<Vec<_>>();

@@ -1,7 +1,7 @@
 //! An aggregator for tests: it keeps what it is sent, and answers what it is told to.
 //!
-//! A small HTTP server on threads of its own, so that a test sees the bytes that a real one would see. Its payloads are read by
-//! [`payload`], as in a real aggregator.
+//! A small HTTP server on threads of its own, so that a test sees the bytes that a real one would see. Its payloads are read as the
+//! store reads them.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -9,7 +9,10 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use crate::payload::{self, Payload, PayloadError, Update};
+use backlot_atlas::wire::{Json, Operator, Point, Smile, Tabled, WireError, read_updates};
+use flate2::read::MultiGzDecoder;
+
+use crate::payload::Format;
 
 /// The greatest body that it reads.
 const LONGEST_BODY: usize = 64 << 20;
@@ -21,8 +24,8 @@ pub struct Received {
     pub path: String,
     /// Its headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Its body, if it could be read.
-    pub payload: Result<Payload, PayloadError>,
+    /// Its updates as lines `name,key=value Add 1`, in the order of the body, if it could be read.
+    pub payload: Result<Vec<String>, String>,
 }
 
 /// The answer to one request.
@@ -89,17 +92,39 @@ impl Aggregator {
 
 /// The updates of some requests as lines `name,key=value Add 1`, in order.
 pub fn lines(received: &[Received]) -> Vec<String> {
-    let updates = received.iter().flat_map(|one| one.payload.iter().flat_map(Payload::updates));
-    let mut lines: Vec<String> = updates.map(|update| line(&update)).collect();
+    let mut lines: Vec<String> =
+        received.iter().flat_map(|one| one.payload.iter().flatten()).cloned().collect();
     lines.sort();
     lines
 }
 
-fn line(update: &Update<'_>) -> String {
-    let mut tags: BTreeMap<&str, &str> = update.tags().collect();
+fn line(read: &Tabled<'_, Operator>, point: &Point<Operator>) -> String {
+    let tags = read.tags(point);
+    let mut tags: BTreeMap<&str, &str> = tags.iter().map(|(key, value)| (&**key, &**value)).collect();
     let name = tags.remove("name").unwrap_or("?").to_owned();
     let tags: Vec<String> = tags.iter().map(|(key, value)| format!(",{key}={value}")).collect();
-    format!("{name}{} {:?} {}", tags.concat(), update.operation, update.value)
+    format!("{name}{} {:?} {}", tags.concat(), point.head, point.value)
+}
+
+/// Reads a body by the headers of its request.
+fn decode(headers: &BTreeMap<String, String>, body: &[u8]) -> Result<Vec<String>, String> {
+    let header = |name: &str| headers.get(name).map(String::as_str).unwrap_or_default();
+    let mut plain = Vec::new();
+    match header("content-encoding") {
+        "gzip" => {
+            let mut decoder = MultiGzDecoder::new(body).take(LONGEST_BODY as u64);
+            decoder.read_to_end(&mut plain).map_err(|error| error.to_string())?;
+        }
+        _ => plain.extend_from_slice(body),
+    }
+    let is_smile = header("content-type").starts_with(Format::Smile.content_type());
+    let read = if is_smile {
+        Smile::new(&plain).and_then(|mut tokens| read_updates(&mut tokens))
+    } else {
+        read_updates(&mut Json::new(&plain))
+    };
+    let read = read.map_err(|error: WireError| error.to_string())?;
+    Ok(read.points.iter().map(|point| line(&read, point)).collect())
 }
 
 /// Serves one request of a connection; nothing when it is over.
@@ -127,9 +152,7 @@ fn serve(mut stream: &TcpStream, kept: &Mutex<Kept>) -> Option<()> {
     let answer =
         if kept.answers.is_empty() { Answer::Status(200, "{}".to_owned()) } else { kept.answers.remove(0) };
     if matches!(answer, Answer::Break | Answer::Status(200 | 202 | 400, _)) {
-        let header = |name: &str| headers.get(name).map(String::as_str);
-        let payload =
-            payload::decode_request(header("content-type"), header("content-encoding"), &body, LONGEST_BODY);
+        let payload = decode(&headers, &body);
         kept.received.push(Received { path, headers, payload });
     }
     drop(kept);

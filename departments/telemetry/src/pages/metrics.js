@@ -1,11 +1,33 @@
-// The expression editor: offers the words that fit what is on the stack where the cursor is, and keeps the graph live.
+// The expression editor: offers what fits where the cursor is (words, keys, values), draws while somebody types, and keeps graphs
+// live.
 (() => {
   "use strict";
+
+  // Graphs up to now are drawn again, once a step, while somebody looks.
+  for (const picture of document.querySelectorAll("img[data-every]")) {
+    setInterval(() => {
+      if (document.hidden) return;
+      const address = picture.dataset.address || picture.getAttribute("src");
+      const next = new Image();
+      next.addEventListener("load", () => picture.setAttribute("src", next.getAttribute("src")));
+      next.src = `${address}&_=${Date.now()}`;
+    }, Number(picture.dataset.every));
+    picture.dataset.address = picture.getAttribute("src");
+  }
+
   const field = document.getElementById("expression");
   const words = document.getElementById("words");
   const picture = document.getElementById("graph");
   if (!field || !words) return;
   const door = field.dataset.door;
+
+  const ask = async (path, parameters) => {
+    const answer = await fetch(`${door}/api/v1/${path}?${new URLSearchParams(parameters)}`);
+    return { ok: answer.ok, found: await answer.json() };
+  };
+
+  let keys;
+  const tagKeys = async () => (keys ??= (await ask("tags", {})).found);
 
   // The text up to the token in which the cursor stands, and that token's beginning.
   const split = () => {
@@ -14,56 +36,87 @@
     return { done: before.slice(0, at), begun: before.slice(at).trim(), at };
   };
 
+  const put = (text) => {
+    const { at } = split();
+    const rest = field.value.slice(field.selectionStart).replace(/^[^,]*/, "");
+    field.value = `${field.value.slice(0, at)}${text}${rest}`;
+    field.focus();
+    field.selectionStart = field.selectionEnd = at + text.length;
+    changed();
+  };
+
+  const button = (text, title, inserted) => {
+    const choice = document.createElement("button");
+    choice.type = "button";
+    choice.className = "button";
+    choice.textContent = text;
+    choice.title = title;
+    choice.addEventListener("click", () => put(inserted));
+    return choice;
+  };
+
+  // A text that would end a token, or be a word, is written with an escape.
+  const escaped = (text) => text.replace(/^:|[,()]/g, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+  // Keys where a query begins, values behind a key.
+  const texts = async (done, begun) => {
+    if (begun.startsWith(":")) return [];
+    const before = done.split(",").map((token) => token.trim()).filter(Boolean).pop() ?? "";
+    const known = await tagKeys();
+    if (!known.includes(before)) return known.filter((key) => key.startsWith(begun));
+    const { found } = await ask(`tags/${encodeURIComponent(before)}`, { limit: 1000 });
+    return found.filter((value) => value.startsWith(begun));
+  };
+
   let turn = 0;
   const suggest = async () => {
     const mine = ++turn;
     const { done, begun } = split();
-    const answer = await fetch(`${door}/api/v1/expr/complete?q=${encodeURIComponent(done)}`);
-    const found = await answer.json();
+    const [{ ok, found }, plain] = await Promise.all([ask("expr/complete", { q: done }), texts(done, begun)]);
     if (mine !== turn) return;
     words.replaceChildren();
-    if (!answer.ok) {
+    if (!ok) {
       words.textContent = found.message;
       return;
     }
+    for (const text of plain.slice(0, 20)) words.append(button(text, "", `${escaped(text)},`), " ");
     const wanted = begun.replace(/^:/, "");
     // Words that work on something first: those that fit any stack say little.
     const rank = (word) => (word.signature.startsWith("--") ? 1 : 0);
     const fitting = found.filter((word) => word.name.startsWith(wanted)).sort((a, b) => rank(a) - rank(b));
-    for (const word of fitting.slice(0, 40)) {
-      const choice = document.createElement("button");
-      choice.type = "button";
-      choice.className = "button";
-      choice.textContent = `:${word.name}`;
-      choice.title = `${word.signature}\n${word.description}`;
-      choice.addEventListener("click", () => {
-        const { at } = split();
-        const rest = field.value.slice(field.selectionStart).replace(/^[^,]*/, "");
-        field.value = `${field.value.slice(0, at)}:${word.name}${rest}`;
-        field.focus();
-        field.selectionStart = field.selectionEnd = at + word.name.length + 1;
-        suggest();
-      });
-      words.append(choice, " ");
+    for (const word of fitting.slice(0, 30)) {
+      words.append(button(`:${word.name}`, `${word.signature}\n${word.description}`, `:${word.name}`), " ");
     }
   };
 
-  let wait;
-  const soon = () => {
-    clearTimeout(wait);
-    wait = setTimeout(() => suggest().catch(() => {}), 150);
+  // Draws what is written, once it is an expression.
+  let drawn = field.value;
+  const draw = async () => {
+    const text = field.value.trim().replace(/,$/, "");
+    if (!picture || text === "" || text === drawn) return;
+    const { ok, found } = await ask("expr/normalize", { q: text });
+    if (!ok || found.length === 0 || text !== field.value.trim().replace(/,$/, "")) return;
+    drawn = text;
+    const form = new FormData(field.form);
+    const size = { format: "svg", w: 1100, h: 380 };
+    const address = `${door}/api/v1/graph?${new URLSearchParams({ q: text, s: form.get("s"), e: form.get("e"), ...size })}`;
+    picture.parentElement.querySelector("source").setAttribute("srcset", `${address}&theme=dark`);
+    picture.setAttribute("src", address);
+    picture.dataset.address = address;
+    picture.alt = `Graph of ${text}`;
+    picture.closest("figure").hidden = false;
+    history.replaceState(null, "", `?${new URLSearchParams({ q: text, s: form.get("s"), e: form.get("e") })}`);
+    // What stands below is of the expression before.
+    for (const stale of document.querySelectorAll("[data-drawn]")) stale.hidden = true;
   };
-  for (const event of ["input", "click", "keyup"]) field.addEventListener(event, soon);
-  soon();
 
-  // A graph up to now is drawn again, once a step, while somebody looks.
-  if (picture && picture.dataset.every) {
-    const address = picture.getAttribute("src");
-    setInterval(() => {
-      if (document.hidden) return;
-      const next = new Image();
-      next.addEventListener("load", () => picture.setAttribute("src", next.getAttribute("src")));
-      next.src = `${address}&_=${Date.now()}`;
-    }, Number(picture.dataset.every));
-  }
+  let wait, pause;
+  const changed = () => {
+    clearTimeout(wait);
+    clearTimeout(pause);
+    wait = setTimeout(() => suggest().catch(() => {}), 150);
+    pause = setTimeout(() => draw().catch(() => {}), 600);
+  };
+  for (const event of ["input", "click", "keyup"]) field.addEventListener(event, changed);
+  changed();
 })();

@@ -25,6 +25,7 @@ const MOST_VALUES: usize = 500;
 pub(crate) fn routes(slot: Slot) -> Router {
     Router::new()
         .route("/", get(editor))
+        .route("/server", get(server))
         .route("/tags", get(tag_keys))
         .route("/tags/{key}", get(tag_values))
         .route("/editor.js", get(script))
@@ -44,7 +45,9 @@ fn tabs(current: &str) -> Markup {
         current: label == current,
         count: None,
     };
-    widgets::filter("Views", &[link("Graph", "/metrics"), link("Tags", "/metrics/tags")])
+    let links =
+        [link("Graph", "/metrics"), link("Tags", "/metrics/tags"), link("This server", "/metrics/server")];
+    widgets::filter("Views", &links)
 }
 
 async fn editor(Serving(state): Serving, frame: Frame, RawQuery(query): RawQuery) -> Markup {
@@ -63,19 +66,19 @@ async fn editor(Serving(state): Serving, frame: Frame, RawQuery(query): RawQuery
             button.button.primary type="submit" { "Draw" }
         }
         p #words aria-live="polite" {}
+        @let address = widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", start), ("e", end), ("format", "svg"), ("w", "1100"), ("h", "380"), ("no_legend", if shown.as_ref().is_some_and(|shown| shown.as_ref().is_ok_and(|graph| graph.lines.len() > 12)) { "1" } else { "0" })]);
+        @let is_drawn = matches!(shown, Some(Ok(_)));
+        // There from the start, so that the script has where to draw what is being written.
+        figure.chart hidden[!is_drawn] {
+            picture {
+                source media="(prefers-color-scheme: dark)" srcset=[is_drawn.then(|| format!("{address}&theme=dark"))];
+                img #graph src=[is_drawn.then_some(&address)] data-every=[(end == "now").then(|| every(&state))] width="1100" height="380" alt={ "Graph of " (expression) };
+            }
+        }
         @match &shown {
-            None => (examples(&state)),
-            Some(Err(error)) => p.alert role="alert" { (error.message()) },
-            Some(Ok(graph)) => {
-                @let address = widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", start), ("e", end), ("format", "svg"), ("w", "1100"), ("h", "380"), ("no_legend", if graph.lines.len() > 12 { "1" } else { "0" })]);
-                @let dark = format!("{address}&theme=dark");
-                @let every = (end == "now").then_some(state.settings.step.clamp(5000, 60_000));
-                figure.chart {
-                    picture {
-                        source media="(prefers-color-scheme: dark)" srcset=(dark);
-                        img #graph src=(address) data-every=[every] width="1100" height="380" alt={ "Graph of " (expression) };
-                    }
-                }
+            None => div data-drawn { (examples(&state)) },
+            Some(Err(error)) => p.alert role="alert" data-drawn { (error.message()) },
+            Some(Ok(graph)) => div data-drawn {
                 (table(graph))
                 p.note {
                     (format::number(graph.lines.len() as u64)) " lines of " (graph.grid.len) " steps of " (backlot_atlas::duration_text(graph.grid.step)) ". "
@@ -83,11 +86,62 @@ async fn editor(Serving(state): Serving, frame: Frame, RawQuery(query): RawQuery
                         a href=(widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", start), ("e", end), ("format", form)])) { (form) } " "
                     }
                 }
-            }
+            },
         }
         script src="/metrics/editor.js" defer {}
     };
     console::page(&frame.wide(), "Metrics", body)
+}
+
+/// How often a graph up to now is drawn again, in milliseconds.
+fn every(state: &State) -> i64 {
+    state.settings.step.clamp(5000, 60_000)
+}
+
+/// What the house says of itself: title, expression, unit.
+const OWN: [(&str, &str, &str); 6] = [
+    (
+        "Requests",
+        "nf.app,backlot,:eq,name,http.requests,:eq,:and,statistic,count,:eq,:and,:sum,(,door,status,),:by,$door $status,:legend",
+        "a second",
+    ),
+    ("Latency", "nf.app,backlot,:eq,name,http.latency,:eq,:and,(,50,90,99,),:percentiles", "seconds"),
+    (
+        "Tasks",
+        "nf.app,backlot,:eq,name,work.tasks,:eq,:and,statistic,count,:eq,:and,:sum,(,kind,outcome,),:by,$kind $outcome,:legend",
+        "a second",
+    ),
+    (
+        "Tasks held and waiting",
+        "nf.app,backlot,:eq,name,work.(running|waiting|ready)$,:re,:and,:max,(,name,),:by,$name,:legend",
+        "tasks",
+    ),
+    ("Samples", "nf.app,backlot,:eq,name,telemetry.samples,:eq,:and,:sum,(,id,),:by,$id,:legend", "a second"),
+    ("The store", "nf.app,backlot,:eq,name,telemetry.bytes,:eq,:and,:max,(,id,),:by,$id,:legend", "bytes"),
+];
+
+/// The server's own metrics.
+async fn server(Serving(state): Serving, frame: Frame) -> Markup {
+    let body = html! {
+        (tabs("This server"))
+        @if !state.settings.self_metrics {
+            p.note { "This server keeps no metrics of itself: " code { "self_metrics" } " is off in its configuration." }
+        }
+        @for (title, expression, unit) in OWN {
+            @let address = widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", "e-3h"), ("format", "svg"), ("w", "1100"), ("h", "260"), ("ylabel", unit)]);
+            (widgets::section(title, html! {
+                figure.chart {
+                    picture {
+                        source media="(prefers-color-scheme: dark)" srcset={ (address) "&theme=dark" };
+                        img src=(address) data-every=(every(&state)) width="1100" height="260" loading="lazy" alt={ (title) ", " (unit) };
+                    }
+                }
+                p.note { a href=(widgets::link("/metrics", &[("q", expression)])) { "Edit" } }
+            }))
+        }
+        script src="/metrics/editor.js" defer {}
+    };
+    console::page(&frame.wide(), "This server", body)
 }
 
 fn table(graph: &backlot_atlas::graph::Graph) -> Markup {

@@ -1,17 +1,25 @@
 //! The log of what was written since the last segment.
 //!
-//! A file is a header and records: length, checksum, payload. A payload is the series that are new, then the samples of one batch. The number
-//! in a file's name grows; a segment names the last number that it covers.
+//! A file is a header and records: length, checksum, payload. A payload is the series that are new, then the samples of one batch, in
+//! runs of one step and one effect: `step, effect, count, (series, value) × count`. The number in a file's name grows; a segment
+//! names the last number that it covers.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::write::Effect;
 use super::{Store, StoreError};
 
-const MAGIC: &[u8; 8] = b"BLTLOG1\n";
+const MAGIC: &[u8; 8] = b"BLTLOG2\n";
+
+/// Largest number of a series that is believed: a damaged one would ask for any amount of memory.
+const MOST_SERIES: usize = 1 << 28;
+
+/// Bytes of a run's head, and of each of its samples.
+const RUN_HEAD: usize = 13;
+const RUN_SAMPLE: usize = 12;
 
 /// Longest record that is believed when a log is read: more than any batch makes.
 const LONGEST_RECORD: usize = 1 << 30;
@@ -25,6 +33,8 @@ pub(super) struct Log {
     /// The batch that is being made: new series, then samples.
     new_series: Vec<u8>,
     samples: Vec<u8>,
+    /// Where the last run begins, its step, effect and count.
+    run: Option<(usize, i64, Effect, u32)>,
 }
 
 impl Log {
@@ -34,6 +44,7 @@ impl Log {
         let mut file =
             OpenOptions::new().create(true).truncate(true).write(true).open(&path).map_err(failed)?;
         file.write_all(MAGIC).and_then(|()| file.write_all(&step.to_le_bytes())).map_err(failed)?;
+        sync_directory(directory)?;
         let directory = directory.to_owned();
         Ok(Self {
             directory,
@@ -43,6 +54,7 @@ impl Log {
             bytes: 16,
             new_series: Vec::new(),
             samples: Vec::new(),
+            run: None,
         })
     }
 
@@ -63,11 +75,30 @@ impl Log {
         write_tags(tags, &mut self.new_series);
     }
 
+    #[inline]
     pub(super) fn sample(&mut self, id: u32, step: i64, effect: Effect, value: f64) {
-        self.samples.extend_from_slice(&id.to_le_bytes());
-        self.samples.extend_from_slice(&step.to_le_bytes());
-        self.samples.push(effect as u8);
-        self.samples.extend_from_slice(&value.to_bits().to_le_bytes());
+        if !matches!(self.run, Some((_, known, same, _)) if known == step && same == effect) {
+            self.end_run();
+            self.run = Some((self.samples.len(), step, effect, 0));
+            self.samples.extend_from_slice(&[0; RUN_HEAD]);
+        }
+        if let Some((.., count)) = &mut self.run {
+            *count += 1;
+        }
+        let mut sample = [0; RUN_SAMPLE];
+        sample[..4].copy_from_slice(&id.to_le_bytes());
+        sample[4..].copy_from_slice(&value.to_bits().to_le_bytes());
+        self.samples.extend_from_slice(&sample);
+    }
+
+    /// Fills in the head of the run, whose length is known now.
+    fn end_run(&mut self) {
+        if let Some((start, step, effect, count)) = self.run.take() {
+            let head = &mut self.samples[start..start + RUN_HEAD];
+            head[..8].copy_from_slice(&step.to_le_bytes());
+            head[8] = effect as u8;
+            head[9..].copy_from_slice(&count.to_le_bytes());
+        }
     }
 
     /// Writes the batch.
@@ -75,8 +106,11 @@ impl Log {
         if self.new_series.is_empty() && self.samples.is_empty() {
             return Ok(());
         }
-        let mut record = vec![0; 8];
+        self.end_run();
+        let mut record = Vec::with_capacity(12 + self.new_series.len() + self.samples.len());
+        record.extend_from_slice(&[0; 8]);
         record.extend_from_slice(&(self.new_series.len() as u32).to_le_bytes());
+        let new_series = self.new_series.len();
         record.append(&mut self.new_series);
         record.append(&mut self.samples);
         let length = (record.len() - 8) as u32;
@@ -85,13 +119,23 @@ impl Log {
         record[4..8].copy_from_slice(&checksum.to_le_bytes());
         let written = (&*self.file).write_all(&record);
         if written.is_err() {
-            // A record cut short would hide all that follow it: take it back.
+            // A record cut short would hide all that follow it: take it back. The series in it are told with the next one, for
+            // samples to come are of them.
             drop(self.file.set_len(self.bytes));
+            drop((&*self.file).seek(SeekFrom::Start(self.bytes)));
+            self.new_series = record.split_off(12);
+            self.new_series.truncate(new_series);
         } else {
             self.bytes += record.len() as u64;
         }
         written.map_err(|source| StoreError::File { path: self.path.clone(), source })
     }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::File { path: directory.to_owned(), source };
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)
 }
 
 pub(super) fn log_path(directory: &Path, number: u64) -> PathBuf {
@@ -141,11 +185,19 @@ pub(super) fn replay(store: &Store, path: &Path) -> Result<(), StoreError> {
     let mut cursor = Cursor(&bytes);
     let step =
         cursor.take(8).filter(|magic| magic == MAGIC).and_then(|_| cursor.array()).map(i64::from_le_bytes);
-    let Some(step) = step else { return Ok(()) };
+    let Some(step) = step else {
+        return if bytes.len() < 16 {
+            // Its header was being written.
+            Ok(())
+        } else {
+            let reason = "it is no log, or one of another version".to_owned();
+            Err(StoreError::Damaged { path: path.to_owned(), reason })
+        };
+    };
     if step != store.options.step {
         return Err(StoreError::Step { path: path.to_owned(), found: step, wanted: store.options.step });
     }
-    let mut ids = std::collections::HashMap::new();
+    let mut ids = Vec::new();
     while let (Some(length), Some(checksum)) =
         (cursor.array().map(u32::from_le_bytes), cursor.array().map(u32::from_le_bytes))
     {
@@ -158,25 +210,37 @@ pub(super) fn replay(store: &Store, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn replay_record(store: &Store, record: &[u8], ids: &mut std::collections::HashMap<u32, u32>) -> Option<()> {
+/// `ids` are the series of this store by their numbers in the log, which are dense.
+fn replay_record(store: &Store, record: &[u8], ids: &mut Vec<Option<u32>>) -> Option<()> {
     let mut inner = store.write_lock();
     let mut cursor = Cursor(record);
     let length = u32::from_le_bytes(cursor.array()?) as usize;
     let mut series = Cursor(cursor.take(length)?);
     while !series.0.is_empty() {
-        let id = u32::from_le_bytes(series.array()?);
+        let id = u32::from_le_bytes(series.array()?) as usize;
         let tags = series.tags()?;
         let now = inner.find_or_insert(&tags, usize::MAX)?;
-        ids.insert(id, now);
+        if id >= MOST_SERIES {
+            return None;
+        }
+        if id >= ids.len() {
+            ids.resize(id + 1, None);
+        }
+        ids[id] = Some(now);
     }
     while !cursor.0.is_empty() {
-        let id = u32::from_le_bytes(cursor.array()?);
         let step = i64::from_le_bytes(cursor.array()?);
         let effect = Effect::from_byte(cursor.array::<1>()?[0])?;
-        let value = f64::from_bits(u64::from_le_bytes(cursor.array()?));
-        let id = *ids.get(&id)?;
+        let count = u32::from_le_bytes(cursor.array()?) as usize;
+        let samples = cursor.take(count.checked_mul(RUN_SAMPLE)?)?;
         inner.newest = inner.newest.max(step.saturating_mul(store.options.step));
-        inner.series[id as usize].as_mut()?.apply(step, effect, value);
+        for sample in samples.chunks_exact(RUN_SAMPLE) {
+            let mut sample = Cursor(sample);
+            let id = u32::from_le_bytes(sample.array()?) as usize;
+            let value = f64::from_bits(u64::from_le_bytes(sample.array()?));
+            let id = (*ids.get(id)?)?;
+            inner.apply(id, step, effect, value)?;
+        }
     }
     Some(())
 }

@@ -10,14 +10,20 @@
 //! is synced at intervals, so a machine that loses power loses at most one interval. A segment says which logs it covers: those
 //! are not replayed, and additions are never made twice.
 
+mod alias;
 mod log;
 mod read;
 mod segment;
 mod series;
+mod tap;
+mod tier;
 mod write;
 
+pub use alias::{Alias, Naming};
 pub use read::{Membership, ReadLimits};
-pub use write::{Batch, Effect, Sample, Written};
+pub use tap::{Applied, Tap};
+pub use tier::Tier;
+pub use write::{Batch, Effect, Sample, SeriesId, Written};
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -52,6 +58,14 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// Another process has the store open.
+    #[error(
+        "{path} is in use by another process; stop the other `backlot up` of this home, or give this one a home of its own with --home"
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The files were written with another step.
     #[error(
         "{path} holds steps of {found} ms, and the configuration says {wanted} ms; set `step` back, or move the directory away"
@@ -77,6 +91,8 @@ pub struct Options {
     pub retention: i64,
     /// How long values are kept unpacked in memory, in milliseconds.
     pub hot: i64,
+    /// Wider steps that are kept for longer, the narrowest first.
+    pub tiers: Vec<Tier>,
     /// Most series. More are refused, and counted.
     pub max_series: usize,
     /// What one query may read.
@@ -90,6 +106,7 @@ impl Default for Options {
             directory: None,
             retention: 16 * 24 * 3_600_000,
             hot: 6 * 3_600_000,
+            tiers: Vec::new(),
             max_series: 1_000_000,
             limits: ReadLimits::default(),
         }
@@ -99,6 +116,7 @@ impl Default for Options {
 /// The store.
 pub struct Store {
     options: Options,
+    naming: Naming,
     inner: RwLock<Inner>,
 }
 
@@ -108,16 +126,28 @@ pub(crate) struct Inner {
     /// Series by the hash of their tags; few share one.
     by_hash: HashMap<u64, Vec<u32>>,
     hasher: RandomState,
+    aliases: alias::Aliases,
     log: Option<Log>,
+    /// What keeps other processes out of the directory.
+    lock: Option<std::fs::File>,
     /// Grows with every new or forgotten series: who caches which series fulfil a query sees that it is old.
     pub(crate) generation: u64,
     /// The end of the newest step that has a value.
     pub(crate) newest: i64,
+    /// How far the tiers have come, in the order of the options.
+    tiers: Vec<tier::Progress>,
+    /// The last step that some tier has rolled up, and whether a value came behind it.
+    rolled_to: i64,
+    is_late: bool,
+    /// The time of the last checkpoint.
+    now: i64,
     /// Texts that many series share.
     texts: std::collections::HashSet<Arc<str>>,
     /// Bytes of the segments there are.
     segment_bytes: u64,
     samples: u64,
+    /// Who is told of every value.
+    tap: Option<tap::Tapped>,
 }
 
 /// How much there is.
@@ -144,18 +174,37 @@ impl Store {
             series: Vec::new(),
             by_hash: HashMap::new(),
             hasher: RandomState::new(),
+            aliases: alias::Aliases::default(),
             log: None,
+            lock: None,
             generation: 0,
             newest: i64::MIN,
+            tiers: Vec::new(),
+            rolled_to: i64::MIN,
+            is_late: false,
+            now,
             texts: std::collections::HashSet::new(),
             segment_bytes: 0,
             samples: 0,
+            tap: None,
         };
-        let store = Self { options, inner: RwLock::new(inner) };
+        let store = Self { options, naming: Naming::default(), inner: RwLock::new(inner) };
         if let Some(directory) = store.options.directory.clone() {
             store.load(&directory, now)?;
         }
         Ok(store)
+    }
+
+    /// Leaves the directory to others. What is written from now on is kept in memory only.
+    pub fn release(&self) {
+        let mut inner = self.write_lock();
+        inner.log = None;
+        inner.lock = None;
+    }
+
+    /// Makes the names by which senders know series.
+    pub fn naming(&self) -> &Naming {
+        &self.naming
     }
 
     /// How it is kept.
@@ -218,6 +267,18 @@ impl Inner {
         self.series.push(Some(SeriesData::new(tags)));
         self.generation += 1;
         id
+    }
+
+    /// Applies a value to a step of a series.
+    #[inline]
+    fn apply(&mut self, id: u32, step: i64, effect: Effect, value: f64) -> Option<()> {
+        let series = self.series.get_mut(id as usize)?.as_mut()?;
+        series.apply(step, effect, value);
+        if step <= self.rolled_to {
+            series.late = series.late.min(step);
+            self.is_late = true;
+        }
+        Some(())
     }
 
     /// The same tags with texts that other series share.

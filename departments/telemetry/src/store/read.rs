@@ -25,6 +25,10 @@ impl Default for ReadLimits {
 }
 
 impl Database for Store {
+    fn step_at(&self, time: i64) -> i64 {
+        Store::step_at(self, time)
+    }
+
     fn lines(&self, data: &DataExpr, grid: Grid) -> Result<Vec<Line>, Error> {
         let step = self.options.step;
         if grid.step % step != 0 {
@@ -35,13 +39,14 @@ impl Database for Store {
         let multiple = usize::try_from(grid.step / step).unwrap_or(1);
         let fine = grid.refined(multiple);
         let inner = self.read();
+        let mut tier = self.from_tier(&inner, grid);
+        let rolled = tier.as_ref().map_or(0, |tier| tier.points);
         let ids = inner.index.find(&data.query);
-        let values = ids.len().saturating_mul(fine.len as u64);
-        if values > self.options.limits.values as u64 {
+        let each = (rolled + (grid.len - rolled) * multiple) as u64;
+        if ids.len().saturating_mul(each) > self.options.limits.values as u64 {
             return Err(Error::TooLarge(format!(
-                "{} series of {} steps each are more than {} values; narrow the query or the time",
+                "{} series of {each} steps each are more than {} values; narrow the query or the time",
                 ids.len(),
-                fine.len,
                 self.options.limits.values
             )));
         }
@@ -49,14 +54,17 @@ impl Database for Store {
         let mut reader = Reader {
             data,
             multiple,
-            first: fine.start.div_euclid(step),
-            column: vec![f64::NAN; fine.len],
+            first: fine.start.div_euclid(step) + (rolled * multiple) as i64,
+            column: vec![f64::NAN; fine.len - rolled * multiple],
             scratch: Vec::new(),
         };
         for id in ids {
             let Some(series) = inner.series.get(id as usize).and_then(Option::as_ref) else { continue };
             if let Some(group) = groups.of(&series.tags, grid.len)? {
-                reader.add(series, group);
+                if let Some(tier) = &mut tier {
+                    tier.add(series, data, &mut group[..rolled]);
+                }
+                reader.add(series, &mut group[rolled..]);
             }
         }
         Ok(data.lines(grid, groups.into_lines()))

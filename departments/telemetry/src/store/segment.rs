@@ -4,7 +4,7 @@
 //! tags, which hardly change from one segment to the next, are deflated together. A file is complete or has another name: it is
 //! written beside, synced, and renamed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use flate2::Compression;
 use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 
-use super::log::{Cursor, Log, log_path, replay, write_tags};
+use super::log::{Cursor, Log, log_path, replay, sync_directory, write_tags};
 use super::series::{Packed, RawBlock, columns};
 use super::{BLOCK, Store, StoreError};
 
@@ -34,7 +34,8 @@ impl Store {
     pub(super) fn load(&self, directory: &Path, now: i64) -> Result<(), StoreError> {
         let failed = |source| StoreError::File { path: directory.to_owned(), source };
         fs::create_dir_all(directory).map_err(failed)?;
-        let (mut segments, mut logs) = (Vec::new(), Vec::new());
+        let lock = lock(directory)?;
+        let (mut segments, mut logs, mut names) = (Vec::new(), Vec::new(), Vec::new());
         for entry in fs::read_dir(directory).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
             if let Some(number) = name.strip_prefix("segment-").and_then(|number| number.parse::<u64>().ok())
@@ -47,11 +48,14 @@ impl Store {
             } else if Path::new(&name).extension().is_some_and(|extension| extension == "part") {
                 // Not finished by a process that died; what it would have held is still in the log.
                 drop(fs::remove_file(directory.join(name)));
+            } else {
+                names.push(name);
             }
         }
         segments.sort_unstable();
         logs.sort_unstable();
-        let oldest = now.saturating_sub(self.options.retention);
+        self.load_tiers(directory, &names, now)?;
+        let oldest = self.needed_from(now);
         let mut covered = 0;
         for number in &segments {
             covered = covered.max(self.load_segment(&segment_path(directory, *number), oldest)?);
@@ -64,7 +68,11 @@ impl Store {
         }
         let next = logs.last().copied().unwrap_or(0).max(covered) + 1;
         let log = Log::create(directory, next, self.options.step)?;
-        self.write_lock().log = Some(log);
+        {
+            let mut inner = self.write_lock();
+            inner.log = Some(log);
+            inner.lock = Some(lock);
+        }
         self.unpack_hot(now);
         Ok(())
     }
@@ -107,6 +115,7 @@ impl Store {
         let hot = now.saturating_sub(self.options.hot).div_euclid(step);
         let (changed, covered, directory) = {
             let mut inner = self.write_lock();
+            inner.now = now;
             let Some(log) = &inner.log else {
                 Self::expire(&mut inner, oldest);
                 return Ok(());
@@ -152,15 +161,24 @@ impl Store {
         for series in inner.series.iter_mut().flatten() {
             series.pack_before(hot);
         }
-        Self::expire(&mut inner, oldest);
+        drop(inner);
+        let rolled = self.roll_up(&directory, now, hot);
+        let mut inner = self.write_lock();
+        self.expire_tiers(&mut inner, now);
+        if rolled.is_ok() {
+            // What could not be rolled up is needed for the next try.
+            Self::expire(&mut inner, oldest);
+        }
         drop(inner);
         for number in (1..=covered).rev() {
             if fs::remove_file(log_path(&directory, number)).is_err() {
                 break;
             }
         }
-        self.remove_old_segments(&directory, covered, oldest);
-        Ok(())
+        if rolled.is_ok() {
+            self.remove_old_segments(&directory, covered, oldest);
+        }
+        rolled
     }
 
     fn expire(inner: &mut super::Inner, oldest: i64) {
@@ -212,8 +230,7 @@ impl Store {
         let mut file = File::create(&part).map_err(failed)?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(&part, &path).map_err(failed)?;
-        // The name is durable once the directory is.
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
+        sync_directory(directory)?;
         Ok(bytes.len() as u64)
     }
 
@@ -298,6 +315,19 @@ impl Store {
                 inner.segment_bytes = inner.segment_bytes.saturating_sub(size);
             }
         }
+    }
+}
+
+/// Takes the directory for this process: two that write into one would each lose what the other writes. The system gives it back
+/// when the process ends, however it ends.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("lock");
+    let failed = |source| StoreError::File { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: directory.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::VecDeque;
 
+use backlot_atlas::normalize::DataKind;
 use backlot_series::{Tags, block};
 use bytes::Bytes;
 
 use super::BLOCK;
+use super::tier::Rolled;
 use super::write::Effect;
 
 /// Steps of one packed column: longer ones pack better, and a query that wants one step reads all.
@@ -35,15 +37,30 @@ pub(crate) struct Packed {
 #[derive(Clone, Debug)]
 pub(crate) struct SeriesData {
     pub(crate) tags: Tags,
+    /// What its samples are, where they do not come as values.
+    pub(crate) kind: DataKind,
     pub(crate) raw: VecDeque<RawBlock>,
     pub(crate) packed: Vec<Packed>,
+    /// Its columns of the tiers, the later of which hold.
+    pub(crate) rolled: Vec<Rolled>,
+    /// The first step that was written after it had been rolled up; `i64::MAX` for none.
+    pub(crate) late: i64,
     /// What makes values of its samples, where they do not come as values.
     pub(crate) normalizer: Option<Box<super::write::Normalizer>>,
 }
 
 impl SeriesData {
     pub(crate) fn new(tags: Tags) -> Self {
-        Self { tags, raw: VecDeque::new(), packed: Vec::new(), normalizer: None }
+        let kind = DataKind::from_tag(tags.get("atlas.dstype"));
+        Self {
+            tags,
+            kind,
+            raw: VecDeque::new(),
+            packed: Vec::new(),
+            rolled: Vec::new(),
+            late: i64::MAX,
+            normalizer: None,
+        }
     }
 
     /// Applies a value to a step.
@@ -140,7 +157,7 @@ impl SeriesData {
     pub(crate) fn expire(&mut self, oldest: i64) -> bool {
         self.raw.retain(|block| block.first + BLOCK > oldest);
         self.packed.retain(|packed| packed.first + packed.len as i64 > oldest);
-        !self.raw.is_empty() || !self.packed.is_empty()
+        !self.raw.is_empty() || !self.packed.is_empty() || !self.rolled.is_empty()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use backlot_atlas::normalize::{CounterRate, DataKind, RateSpread, step_end};
 
+use super::alias::Alias;
 use super::{Store, StoreError};
 
 /// What a value does to the one that its step has.
@@ -32,8 +33,8 @@ impl Effect {
 pub enum Sample {
     /// A value of the step that ends at or after its time.
     Value(Effect, f64),
-    /// A number that is spread over steps, or first made a rate.
-    Of(DataKind, f64),
+    /// A number of the kind that the series' tag `atlas.dstype` says; a rate is spread over steps, a counter first made a rate.
+    OfSeries(f64),
 }
 
 /// What a series remembers of its samples.
@@ -81,14 +82,64 @@ impl Store {
     }
 }
 
+/// A series of the store: its number, which no other series has until the next start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeriesId(u32);
+
+impl Store {
+    /// The series that senders call by these names, where they are known.
+    pub fn known<'a>(&self, aliases: impl IntoIterator<Item = Alias<'a>>) -> Vec<Option<SeriesId>> {
+        let inner = self.read();
+        aliases.into_iter().map(|alias| inner.known(alias)).collect()
+    }
+}
+
+impl super::Inner {
+    /// Puts a value into memory and into the log's batch.
+    #[inline]
+    fn put(&mut self, id: u32, step: i64, end: i64, effect: Effect, value: f64) {
+        if value.is_nan() {
+            return;
+        }
+        let number = end.div_euclid(step);
+        self.apply(id, number, effect, value);
+        self.newest = self.newest.max(end);
+        if let Some(tap) = &mut self.tap {
+            tap.note(id, end, effect, value);
+        }
+        if let Some(log) = &mut self.log {
+            log.sample(id, number, effect, value);
+        }
+    }
+
+    #[inline]
+    fn known(&self, alias: Alias<'_>) -> Option<SeriesId> {
+        let id = self.aliases.find(alias)?;
+        // A series that was forgotten is known no more.
+        self.series.get(id as usize)?.is_some().then_some(SeriesId(id))
+    }
+}
+
 impl Batch<'_> {
-    /// Writes a sample. The tags are sorted by key, each key once. Returns whether it was taken.
-    pub fn write(&mut self, tags: &[(&str, &str)], time: i64, sample: Sample) -> bool {
-        let step = self.store.options.step;
+    /// The series that a sender calls by this name, if it is known.
+    #[inline]
+    pub fn known(&self, alias: Alias<'_>) -> Option<SeriesId> {
+        self.inner.known(alias)
+    }
+
+    /// The series with these tags, which a sender calls by this name from now on; `None` if there are too many. The tags are
+    /// sorted by key, each key once.
+    pub fn learn(&mut self, alias: Alias<'_>, tags: &[(&str, &str)]) -> Option<SeriesId> {
+        let id = self.find_or_insert(tags)?;
+        self.inner.aliases.remember(alias, id.0);
+        Some(id)
+    }
+
+    fn find_or_insert(&mut self, tags: &[(&str, &str)]) -> Option<SeriesId> {
         let before = self.inner.series.len();
         let Some(id) = self.inner.find_or_insert(tags, self.store.options.max_series) else {
             self.written.refused += 1;
-            return false;
+            return None;
         };
         let inner = &mut *self.inner;
         if inner.series.len() > before
@@ -96,25 +147,30 @@ impl Batch<'_> {
         {
             log.series(id, tags.iter().copied());
         }
-        let Some(series) = inner.series[id as usize].as_mut() else { return false };
-        let log = &mut inner.log;
-        let newest = &mut inner.newest;
-        let mut put = |series: &mut super::SeriesData, end: i64, effect: Effect, value: f64| {
-            if value.is_nan() {
-                return;
-            }
-            let number = end.div_euclid(step);
-            series.apply(number, effect, value);
-            *newest = (*newest).max(end);
-            if let Some(log) = log {
-                log.sample(id, number, effect, value);
-            }
-        };
+        Some(SeriesId(id))
+    }
+
+    /// Writes a sample. The tags are sorted by key, each key once. Returns whether it was taken.
+    pub fn write(&mut self, tags: &[(&str, &str)], time: i64, sample: Sample) -> bool {
+        self.find_or_insert(tags).is_some_and(|id| self.put(id, time, sample))
+    }
+
+    /// Writes a sample of a series; whether it was taken, which it is not where the series has been forgotten.
+    #[inline]
+    pub fn put(&mut self, id: SeriesId, time: i64, sample: Sample) -> bool {
+        let step = self.store.options.step;
+        let inner = &mut *self.inner;
+        let Some(series) = inner.series.get_mut(id.0 as usize).and_then(Option::as_mut) else { return false };
+        let kind = series.kind;
         match sample {
-            Sample::Value(effect, value) => put(series, step_end(time, step), effect, value),
-            Sample::Of(DataKind::Gauge, value) => put(series, step_end(time, step), Effect::Set, value),
-            Sample::Of(DataKind::Sum, value) => put(series, step_end(time, step), Effect::Add, value),
-            Sample::Of(kind, value) => {
+            Sample::Value(effect, value) => inner.put(id.0, step, step_end(time, step), effect, value),
+            Sample::OfSeries(value) if kind == DataKind::Gauge => {
+                inner.put(id.0, step, step_end(time, step), Effect::Set, value);
+            }
+            Sample::OfSeries(value) if kind == DataKind::Sum => {
+                inner.put(id.0, step, step_end(time, step), Effect::Add, value);
+            }
+            Sample::OfSeries(value) => {
                 let mut normalizer = series.normalizer.take().unwrap_or_default();
                 let rate = if kind == DataKind::Counter {
                     normalizer.counter.update(time, value)
@@ -123,10 +179,12 @@ impl Batch<'_> {
                 };
                 if let Some(rate) = rate {
                     normalizer.spread.update(time, rate, step, HEARTBEAT_STEPS * step, |end, value| {
-                        put(series, end, Effect::Set, value);
+                        inner.put(id.0, step, end, Effect::Set, value);
                     });
                 }
-                series.normalizer = Some(normalizer);
+                if let Some(series) = &mut inner.series[id.0 as usize] {
+                    series.normalizer = Some(normalizer);
+                }
             }
         }
         inner.samples += 1;
@@ -139,6 +197,9 @@ impl Batch<'_> {
     /// # Errors
     /// A disk that does not take it. The samples are in memory then, but would not survive a restart.
     pub fn commit(mut self) -> Result<Written, StoreError> {
+        if let Some(tap) = &mut self.inner.tap {
+            tap.hand_on();
+        }
         match &mut self.inner.log {
             Some(log) => log.commit().map(|()| self.written),
             None => Ok(self.written),

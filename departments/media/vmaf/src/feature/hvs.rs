@@ -14,7 +14,6 @@ use crate::kernel::{PlanePair, plane_pair};
 
 const SIDE: usize = 8;
 const STEP: usize = 7;
-type Block = [i32; SIDE * SIDE];
 
 /// Upper triangles of the symmetric weights: contrast sensitivity by frequency, row by row from the diagonal.
 const LUMA: [f32; 36] = [
@@ -184,6 +183,20 @@ pub(crate) fn scores(isa: Isa, reference: &Frame, distorted: &Frame) -> [f64; 4]
     [decibel(errors[0]), decibel(errors[1]), decibel(errors[2]), decibel(all)]
 }
 
+/// Blocks that are transformed at once: loops over them become vectors.
+const BLOCKS: usize = 32;
+/// A sample or coefficient of [`BLOCKS`] blocks, by its place in the block.
+type Blocks = [[i32; BLOCKS]; SIDE * SIDE];
+
+/// Scratch of a group of blocks.
+#[derive(Debug)]
+struct Group {
+    samples: [Blocks; 2],
+    half: Blocks,
+    whole: [Blocks; 2],
+    errors: [f64; BLOCKS],
+}
+
 fn plane_error<S: Sample>(
     isa: Isa,
     a: &Plane<S>,
@@ -191,105 +204,172 @@ fn plane_error<S: Sample>(
     (width, height): (usize, usize),
     weights: &Weights,
 ) -> f64 {
+    let empty = [[0; BLOCKS]; SIDE * SIDE];
+    let mut group = Box::new(Group {
+        samples: [empty, empty],
+        half: empty,
+        whole: [empty, empty],
+        errors: [0.0; BLOCKS],
+    });
+    let columns = (width + 1).saturating_sub(SIDE).div_ceil(STEP);
     let (mut sum, mut blocks) = (0.0, 0_usize);
     for y in (0..(height + 1).saturating_sub(SIDE)).step_by(STEP) {
-        let first: [&[S]; SIDE] = std::array::from_fn(|row| &a.row(y + row)[..width]);
-        let second: [&[S]; SIDE] = std::array::from_fn(|row| &b.row(y + row)[..width]);
-        for x in (0..(width + 1).saturating_sub(SIDE)).step_by(STEP) {
-            sum += block_error(isa, take(&first, x), take(&second, x), weights);
-            blocks += 1;
+        let rows =
+            [a, b].map(|plane| -> [&[S]; SIDE] { std::array::from_fn(|row| &plane.row(y + row)[..width]) });
+        for start in (0..columns).step_by(BLOCKS) {
+            let count = BLOCKS.min(columns - start);
+            for (samples, rows) in group.samples.iter_mut().zip(&rows) {
+                take(rows, start, count, samples);
+            }
+            group_errors(isa, &mut group, weights);
+            // Block by block, as libvmaf adds them.
+            for error in &group.errors[..count] {
+                sum += error;
+            }
+            blocks += count;
         }
     }
     sum / (blocks.max(1) * SIDE * SIDE) as f64
 }
 
-fn take<S: Sample>(rows: &[&[S]; SIDE], x: usize) -> Block {
-    std::array::from_fn(|place| {
-        let sample: u32 = rows[place / SIDE][x + place % SIDE].into();
-        sample as i32
-    })
+/// Samples of `count` blocks from the `start`th of a row of blocks.
+fn take<S: Sample>(rows: &[&[S]; SIDE], start: usize, count: usize, samples: &mut Blocks) {
+    for (row, places) in rows.iter().zip(samples.chunks_exact_mut(SIDE)) {
+        for block in 0..count {
+            let from = &row[(start + block) * STEP..][..SIDE];
+            for (place, &sample) in places.iter_mut().zip(from) {
+                let sample: u32 = sample.into();
+                place[block] = sample as i32;
+            }
+        }
+    }
 }
 
 kernel! {
-    fn block_error [] [] (first: Block, second: Block, weights: &Weights) -> f64 {
-        if first == second {
-            return 0.0;
-        }
-        let (spread1, spread2) = (spread(&first), spread(&second));
-        let (first, second) = (transform(&first), transform(&second));
-        let detail = |block: &Block, spread: f32| {
-            let mut sum = 0.0_f32;
+    /// The error of every block of a group.
+    fn group_errors [] [] (group: &mut Group, weights: &Weights) {
+        let Group { samples, half, whole, errors } = group;
+        let mut detail = [[0.0_f32; BLOCKS]; 2];
+        for side in 0..2 {
+            let mut spread = [0.0_f32; BLOCKS];
+            spreads(&samples[side], &mut spread);
+            transform(&samples[side], half, &mut whole[side]);
+            let mut sums = [0.0_f32; BLOCKS];
             for place in 1..SIDE * SIDE {
-                sum += (block[place] * block[place]) as f32 * weights.masking[place];
+                for block in 0..BLOCKS {
+                    let value = whole[side][place][block];
+                    sums[block] += (value * value) as f32 * weights.masking[place];
+                }
             }
-            (sum * spread).sqrt() / 32.0
-        };
-        let mask = detail(&first, spread1).max(detail(&second, spread2));
-        let mut sum = 0.0_f64;
-        for place in 0..SIDE * SIDE {
-            let difference = (first[place] - second[place]).abs() as f32;
-            let hidden = if place == 0 { 0.0 } else { mask / weights.masking[place] };
-            let seen = if difference < hidden { 0.0 } else { difference - hidden };
-            let weighted = seen * weights.sensitivity[place];
-            sum += f64::from(weighted * weighted);
+            for block in 0..BLOCKS {
+                detail[side][block] = (sums[block] * spread[block]).sqrt() / 32.0;
+            }
         }
-        sum
+        let mut mask = [0.0_f32; BLOCKS];
+        for block in 0..BLOCKS {
+            mask[block] = detail[0][block].max(detail[1][block]);
+        }
+        *errors = [0.0; BLOCKS];
+        for place in 0..SIDE * SIDE {
+            let (masking, sensitivity) = (weights.masking[place], weights.sensitivity[place]);
+            for block in 0..BLOCKS {
+                let difference = (whole[0][place][block] - whole[1][place][block]).abs() as f32;
+                let hidden = if place == 0 { 0.0 } else { mask[block] / masking };
+                let seen = if difference < hidden { 0.0 } else { difference - hidden };
+                let weighted = seen * sensitivity;
+                errors[block] += f64::from(weighted * weighted);
+            }
+        }
     }
 }
 
 /// The variance within quarters as a share of the block's.
-#[inline]
-fn spread(block: &Block) -> f32 {
-    let (mut mean, mut means) = (0.0_f32, [0.0_f32; 4]);
+#[allow(clippy::inline_always, clippy::needless_range_loop, reason = "part of a kernel")]
+#[inline(always)]
+fn spreads(samples: &Blocks, spread: &mut [f32; BLOCKS]) {
     let quarter = |place: usize| place / (SIDE * SIDE / 2) + 2 * (place % SIDE / (SIDE / 2));
-    for (place, &sample) in block.iter().enumerate() {
-        mean += sample as f32;
-        means[quarter(place)] += sample as f32;
+    let (mut mean, mut means) = ([0.0_f32; BLOCKS], [[0.0_f32; BLOCKS]; 4]);
+    for place in 0..SIDE * SIDE {
+        let own = quarter(place);
+        for block in 0..BLOCKS {
+            mean[block] += samples[place][block] as f32;
+            means[own][block] += samples[place][block] as f32;
+        }
     }
-    mean /= 64.0;
-    let means = means.map(|sum| sum / 16.0);
-    let (mut variance, mut variances) = (0.0_f32, [0.0_f32; 4]);
-    for (place, &sample) in block.iter().enumerate() {
-        let (from_all, from_own) = (sample as f32 - mean, sample as f32 - means[quarter(place)]);
-        variance += from_all * from_all;
-        variances[quarter(place)] += from_own * from_own;
+    for block in 0..BLOCKS {
+        mean[block] /= 64.0;
+        for own in 0..4 {
+            means[own][block] /= 16.0;
+        }
     }
-    variance *= 1.0 / 63.0 * 64.0;
-    let within: f32 = variances.iter().map(|variance| variance * (1.0 / 15.0 * 16.0)).sum();
-    if variance > 0.0 { within / variance } else { variance }
+    let (mut variance, mut variances) = ([0.0_f32; BLOCKS], [[0.0_f32; BLOCKS]; 4]);
+    for place in 0..SIDE * SIDE {
+        let own = quarter(place);
+        for block in 0..BLOCKS {
+            let sample = samples[place][block] as f32;
+            let (from_all, from_own) = (sample - mean[block], sample - means[own][block]);
+            variance[block] += from_all * from_all;
+            variances[own][block] += from_own * from_own;
+        }
+    }
+    for block in 0..BLOCKS {
+        let variance = variance[block] * (1.0 / 63.0 * 64.0);
+        let mut within = 0.0_f32;
+        for own in 0..4 {
+            within += variances[own][block] * (1.0 / 15.0 * 16.0);
+        }
+        spread[block] = if variance > 0.0 { within / variance } else { variance };
+    }
 }
 
 /// The two-dimensional transform: columns, then rows.
-#[inline]
-fn transform(block: &Block) -> Block {
-    let mut half = [0; SIDE * SIDE];
+#[allow(clippy::inline_always, clippy::needless_range_loop, reason = "part of a kernel")]
+#[inline(always)]
+fn transform(samples: &Blocks, half: &mut Blocks, whole: &mut Blocks) {
     for column in 0..SIDE {
-        let line = std::array::from_fn(|row| block[row * SIDE + column]);
-        half[column * SIDE..][..SIDE].copy_from_slice(&transform_line(line));
+        for block in 0..BLOCKS {
+            let mut line = [0; SIDE];
+            for row in 0..SIDE {
+                line[row] = samples[row * SIDE + column][block];
+            }
+            let line = transform_line(line);
+            for place in 0..SIDE {
+                half[column * SIDE + place][block] = line[place];
+            }
+        }
     }
-    let mut whole = [0; SIDE * SIDE];
     for row in 0..SIDE {
-        let line = std::array::from_fn(|column| half[column * SIDE + row]);
-        whole[row * SIDE..][..SIDE].copy_from_slice(&transform_line(line));
+        for block in 0..BLOCKS {
+            let mut line = [0; SIDE];
+            for column in 0..SIDE {
+                line[column] = half[column * SIDE + row][block];
+            }
+            let line = transform_line(line);
+            for place in 0..SIDE {
+                whole[row * SIDE + place][block] = line[place];
+            }
+        }
     }
-    whole
 }
 
 /// `x · factor / 2^bits`, rounded.
-#[inline]
+#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[inline(always)]
 fn times(x: i32, factor: i32, bits: u32) -> i32 {
     (x.wrapping_mul(factor).wrapping_add(1 << (bits - 1))) >> bits
 }
 
 /// Half, rounded towards zero.
-#[inline]
+#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[inline(always)]
 fn halved(x: i32) -> i32 {
     (x + i32::from(x < 0)) >> 1
 }
 
 /// Eight points of the reversible DCT: butterflies, then rotations as three lifting steps each. The factors are
 /// `√2-1`, `√½`, `2-√2`, `√2-½` and half-angle tangents and sines of π/16, 3π/16 and 3π/8.
-#[inline]
+#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[inline(always)]
 fn transform_line(x: [i32; SIDE]) -> [i32; SIDE] {
     // Sums and differences of opposite samples.
     let difference0 = x[0] - x[7];

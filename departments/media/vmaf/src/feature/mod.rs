@@ -8,6 +8,7 @@
 pub(crate) mod adm;
 pub(crate) mod cambi;
 pub(crate) mod ciede;
+pub(crate) mod float;
 pub(crate) mod hvs;
 pub(crate) mod motion;
 pub(crate) mod psnr;
@@ -22,6 +23,8 @@ use backlot_frames::{Format, Frame};
 
 use self::adm::{Adm, AdmOptions};
 use self::cambi::{Cambi, CambiOptions};
+use self::ciede::Ciede;
+use self::float::{FloatAdmOptions, FloatVifOptions};
 use self::motion::{Motion, MotionOptions};
 use self::psnr::PsnrOptions;
 use self::spec::{ExtractorKind, Feature};
@@ -30,12 +33,13 @@ use self::ssim::{Ssim, SsimOptions};
 use self::vif::Vif;
 use crate::{Error, Isa};
 
-/// One pair of frames with the reference frames before it.
+/// One reference frame, what is compared with it, and the reference frames before it.
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) index: usize,
     pub(crate) reference: Arc<Frame>,
-    pub(crate) distorted: Arc<Frame>,
+    /// A frame of each rendition.
+    pub(crate) distorted: Vec<Arc<Frame>>,
     /// One and two frames before.
     pub(crate) before: [Option<Arc<Frame>>; 2],
 }
@@ -53,6 +57,10 @@ pub(crate) enum Checked {
     MsSsim(SsimOptions),
     Ciede,
     PsnrHvs,
+    FloatMotion(MotionOptions),
+    FloatAdm(FloatAdmOptions),
+    FloatVif(FloatVifOptions),
+    FloatPsnr,
 }
 
 impl Checked {
@@ -104,13 +112,26 @@ impl Checked {
                 }
                 Self::PsnrHvs
             }
+            ExtractorKind::FloatPsnr => Self::FloatPsnr,
+            ExtractorKind::FloatMotion => {
+                least(3)?;
+                Self::FloatMotion(MotionOptions::of_float(values))
+            }
+            ExtractorKind::FloatAdm => {
+                least(Adm::MIN_SIDE)?;
+                Self::FloatAdm(FloatAdmOptions::new(values)?)
+            }
+            ExtractorKind::FloatVif => {
+                least(Vif::MIN_SIDE)?;
+                Self::FloatVif(FloatVifOptions::new(values))
+            }
             ExtractorKind::Cambi => Self::Cambi(CambiOptions::new(values, format)?),
         })
     }
 
     /// Whether frames that subsampling leaves out are still measured.
     fn needs_every_frame(&self) -> bool {
-        matches!(self, Self::Motion(_) | Self::Psnr(_))
+        matches!(self, Self::Motion(_) | Self::FloatMotion(_) | Self::Psnr(_))
     }
 }
 
@@ -134,6 +155,7 @@ pub(crate) struct Extractors {
     vif: Vif,
     cambi: Cambi,
     ssim: Ssim,
+    ciede: Ciede,
 }
 
 impl Extractors {
@@ -146,78 +168,111 @@ impl Extractors {
             vif: Vif::default(),
             cambi: Cambi::default(),
             ssim: Ssim::default(),
+            ciede: Ciede::default(),
         }
     }
 
-    /// Raw numbers of one pair; `is_sampled` says whether subsampling keeps it.
-    pub(crate) fn extract(&mut self, job: &Job, is_sampled: bool) -> Result<Raw, Error> {
-        let mut raw: Raw = vec![Vec::new(); self.features.len()];
+    /// Raw numbers of each rendition; `is_sampled` says whether subsampling keeps the frame.
+    pub(crate) fn extract(&mut self, job: &Job, is_sampled: bool) -> Result<Vec<Raw>, Error> {
+        let mut raws: Vec<Raw> = vec![vec![Vec::new(); self.features.len()]; job.distorted.len()];
         let features = Arc::clone(&self.features);
-        let (reference, distorted) = (&*job.reference, &*job.distorted);
         if is_sampled {
-            self.extract_adm(&features, job, &mut raw)?;
+            self.extract_adm(&features, job, &mut raws)?;
             for skip in [0, 1] {
-                self.extract_vif(&features, job, skip, &mut raw)?;
+                self.extract_vif(&features, job, skip, &mut raws)?;
             }
         }
         let mut differences = [None; 2];
-        for (feature, raw) in features.iter().zip(&mut raw) {
+        for (place, feature) in features.iter().enumerate() {
             if !is_sampled && !feature.needs_every_frame() {
                 continue;
             }
-            match feature {
-                Checked::Motion(options) => {
-                    let back = options.stride();
-                    let sad = match &job.before[back - 1] {
-                        Some(before) if job.index >= back && !options.force_zero => {
-                            let difference = match differences[back - 1] {
-                                Some(difference) => difference,
-                                None => self.motion.difference(self.isa, before, reference)?,
-                            };
-                            differences[back - 1] = Some(difference);
-                            (difference * options.fps_weight).min(options.max)
-                        }
-                        _ => 0.0,
-                    };
-                    raw.push(sad);
-                }
-                Checked::Psnr(options) => {
-                    let planes = 0..options.planes(reference.format());
-                    raw.extend(
-                        planes.map(|plane| psnr::squared_error(self.isa, reference, distorted, plane)),
-                    );
-                }
-                Checked::Cambi(options) => {
-                    let (banding, source) = self.cambi.scores(self.isa, options, reference, distorted);
-                    raw.push(banding.min(options.max));
-                    if let Some(source) = source {
-                        raw.extend([source.min(options.max), (banding - source).max(0.0).min(options.max)]);
-                    }
-                }
-                Checked::SpeedChroma(options) => {
-                    let scores = speed::scores(options, reference, distorted);
-                    raw.extend(scores.map(|score| score.min(options.max)));
-                }
-                Checked::Ssim(options) => {
-                    let parts = self.ssim.single(self.isa, options, reference, distorted);
-                    raw.extend([options.shown(parts.ssim), parts.luminance, parts.contrast, parts.structure]);
-                }
-                Checked::MsSsim(options) => {
-                    let (score, scales) = self.ssim.multiple(self.isa, reference, distorted);
-                    raw.push(options.shown(score));
-                    raw.extend(scales.map(|parts| parts.luminance));
-                    raw.extend(scales.map(|parts| parts.contrast));
-                    raw.extend(scales.map(|parts| parts.structure));
-                }
-                Checked::Ciede => raw.push(ciede::score(reference, distorted)),
-                Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
-                Checked::Adm(_) | Checked::Vif { .. } => {}
+            if let Checked::Motion(options) = feature {
+                let motion = self.motion_of(options, job, &mut differences)?;
+                raws.iter_mut().for_each(|raw| raw[place].push(motion));
+                continue;
+            }
+            if let Checked::FloatMotion(options) = feature {
+                let motion = match &job.before[0] {
+                    Some(before) if !options.force_zero => float::motion(self.isa, before, &job.reference),
+                    _ => 0.0,
+                };
+                raws.iter_mut().for_each(|raw| raw[place].push(motion));
+                continue;
+            }
+            for (distorted, raw) in job.distorted.iter().zip(&mut raws) {
+                self.extract_one(feature, &job.reference, distorted, &mut raw[place])?;
             }
         }
-        Ok(raw)
+        Ok(raws)
     }
 
-    fn extract_adm(&mut self, features: &[Checked], job: &Job, raw: &mut Raw) -> Result<(), Error> {
+    /// Motion of the reference; `differences` remembers filtered differences with the frames before.
+    fn motion_of(
+        &mut self,
+        options: &MotionOptions,
+        job: &Job,
+        differences: &mut [Option<f64>; 2],
+    ) -> Result<f64, Error> {
+        let back = options.stride();
+        let Some(before) = job.before[back - 1].as_ref().filter(|_| job.index >= back && !options.force_zero)
+        else {
+            return Ok(0.0);
+        };
+        let difference = match differences[back - 1] {
+            Some(difference) => difference,
+            None => self.motion.difference(self.isa, before, &job.reference)?,
+        };
+        differences[back - 1] = Some(difference);
+        Ok((difference * options.fps_weight).min(options.max))
+    }
+
+    /// Numbers of a feature that looks at one pair of frames.
+    fn extract_one(
+        &mut self,
+        feature: &Checked,
+        reference: &Frame,
+        distorted: &Frame,
+        raw: &mut Vec<f64>,
+    ) -> Result<(), Error> {
+        match feature {
+            Checked::Psnr(options) => {
+                let planes = 0..options.planes(reference.format());
+                raw.extend(planes.map(|plane| psnr::squared_error(self.isa, reference, distorted, plane)));
+            }
+            Checked::Cambi(options) => {
+                let (banding, source) = self.cambi.scores(self.isa, options, reference, distorted);
+                raw.push(banding.min(options.max));
+                if let Some(source) = source {
+                    raw.extend([source.min(options.max), (banding - source).max(0.0).min(options.max)]);
+                }
+            }
+            Checked::SpeedChroma(options) => {
+                let scores = speed::scores(options, reference, distorted);
+                raw.extend(scores.map(|score| score.min(options.max)));
+            }
+            Checked::Ssim(options) => {
+                let parts = self.ssim.single(self.isa, options, reference, distorted);
+                raw.extend([options.shown(parts.ssim), parts.luminance, parts.contrast, parts.structure]);
+            }
+            Checked::MsSsim(options) => {
+                let (score, scales) = self.ssim.multiple(self.isa, reference, distorted);
+                raw.push(options.shown(score));
+                raw.extend(scales.map(|parts| parts.luminance));
+                raw.extend(scales.map(|parts| parts.contrast));
+                raw.extend(scales.map(|parts| parts.structure));
+            }
+            Checked::Ciede => raw.push(self.ciede.score(self.isa, reference, distorted)),
+            Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
+            Checked::FloatPsnr => raw.push(psnr::float_score(self.isa, reference, distorted)),
+            Checked::FloatAdm(options) => raw.extend(float::adm(options, reference, distorted)?),
+            Checked::FloatVif(options) => raw.extend(float::vif(self.isa, options, reference, distorted)),
+            Checked::Motion(_) | Checked::FloatMotion(_) | Checked::Adm(_) | Checked::Vif { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn extract_adm(&mut self, features: &[Checked], job: &Job, raws: &mut [Raw]) -> Result<(), Error> {
         let (places, variants): (Vec<usize>, Vec<AdmOptions>) = features
             .iter()
             .enumerate()
@@ -229,12 +284,17 @@ impl Extractors {
         if variants.is_empty() {
             return Ok(());
         }
-        let scores = self.adm.scores(self.isa, &job.reference, &job.distorted, &variants)?;
-        for ((place, options), score) in places.into_iter().zip(&variants).zip(scores) {
-            let joined = score.kept * options.dlm_weight + (1.0 - score.added) * (1.0 - options.dlm_weight);
-            raw[place].extend([score.kept, score.added, joined.max(options.min)]);
-            raw[place].extend(score.scales.map(|(num, den)| f64::from(num) / f64::from(den)));
-            raw[place].extend(score.scales.iter().flat_map(|&(num, den)| [f64::from(num), f64::from(den)]));
+        let distorted: Vec<&Frame> = job.distorted.iter().map(|frame| &**frame).collect();
+        let renditions = self.adm.scores(self.isa, &job.reference, &distorted, &variants)?;
+        for (raw, scores) in raws.iter_mut().zip(renditions) {
+            for ((&place, options), score) in places.iter().zip(&variants).zip(scores) {
+                let joined =
+                    score.kept * options.dlm_weight + (1.0 - score.added) * (1.0 - options.dlm_weight);
+                let scales = score.scales.map(|(num, den)| (f64::from(num), f64::from(den)));
+                raw[place].extend([score.kept, score.added, joined.max(options.min)]);
+                raw[place].extend(scales.map(|(num, den)| num / den));
+                raw[place].extend(scales.iter().flat_map(|&(num, den)| [num, den]));
+            }
         }
         Ok(())
     }
@@ -244,7 +304,7 @@ impl Extractors {
         features: &[Checked],
         job: &Job,
         first_scale: usize,
-        raw: &mut Raw,
+        raws: &mut [Raw],
     ) -> Result<(), Error> {
         let (places, limits): (Vec<usize>, Vec<f64>) = features
             .iter()
@@ -259,12 +319,16 @@ impl Extractors {
         if limits.is_empty() {
             return Ok(());
         }
-        let scores = self.vif.scores(self.isa, &job.reference, &job.distorted, &limits, first_scale)?;
-        for (place, scores) in places.into_iter().zip(scores) {
-            raw[place].extend(scores.iter().enumerate().map(|(scale, score)| {
-                if scale < first_scale { 0.0 } else { f64::from(score.num / score.den) }
-            }));
-            raw[place].extend(scores.iter().flat_map(|score| [f64::from(score.num), f64::from(score.den)]));
+        let distorted: Vec<&Frame> = job.distorted.iter().map(|frame| &**frame).collect();
+        let renditions = self.vif.scores(self.isa, &job.reference, &distorted, &limits, first_scale)?;
+        for (raw, variants) in raws.iter_mut().zip(renditions) {
+            for (&place, scales) in places.iter().zip(variants) {
+                raw[place].extend(scales.iter().enumerate().map(|(scale, score)| {
+                    if scale < first_scale { 0.0 } else { f64::from(score.num / score.den) }
+                }));
+                let parts = scales.iter().flat_map(|score| [f64::from(score.num), f64::from(score.den)]);
+                raw[place].extend(parts);
+            }
         }
         Ok(())
     }
@@ -325,6 +389,39 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
             .enumerate()
             {
                 finished.during.push(column(base, index));
+            }
+        }
+        Checked::FloatPsnr => finished.during.push(column("float_psnr", 0)),
+        Checked::FloatMotion(options) => {
+            let sad: Vec<f64> = raw.iter().map_while(|frame| frame.first().copied()).collect();
+            let [motion2, motion, motion3] = float::finish_motion(options, &sad);
+            let has_motion = feature.values.flag("debug");
+            for (base, values) in [
+                ("VMAF_feature_motion2_score", motion2),
+                ("VMAF_feature_motion_score", motion),
+                ("VMAF_feature_motion3_score", motion3),
+            ] {
+                let column =
+                    Scores { name: feature.score_name(base), frames: values.into_iter().map(Some).collect() };
+                match base {
+                    "VMAF_feature_motion3_score" => finished.after.push(column),
+                    "VMAF_feature_motion_score" if !has_motion => {}
+                    _ => finished.during.push(column),
+                }
+            }
+        }
+        Checked::FloatAdm(_) => {
+            for (index, base) in
+                ["adm2", "aim", "adm3", "adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3"]
+                    .into_iter()
+                    .enumerate()
+            {
+                finished.during.push(column(&format!("VMAF_feature_{base}_score"), index));
+            }
+        }
+        Checked::FloatVif(_) => {
+            for scale in 0..4 {
+                finished.during.push(column(&format!("VMAF_feature_vif_scale{scale}_score"), scale));
             }
         }
         Checked::Vif { .. } => {

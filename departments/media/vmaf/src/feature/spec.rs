@@ -46,6 +46,10 @@ pub(crate) enum ExtractorKind {
     MsSsim,
     Ciede,
     PsnrHvs,
+    FloatMotion,
+    FloatAdm,
+    FloatVif,
+    FloatPsnr,
 }
 
 const fn flag(name: &'static str, alias: &'static str, default: bool) -> OptionSpec {
@@ -200,6 +204,64 @@ pub(crate) const SPECS: &[Spec] = &[
         extractor: ExtractorKind::PsnrHvs,
         options: &[],
         scores: &["psnr_hvs_y", "psnr_hvs_cb", "psnr_hvs_cr", "psnr_hvs"],
+    },
+    Spec { name: "float_psnr", extractor: ExtractorKind::FloatPsnr, options: &[], scores: &["float_psnr"] },
+    Spec {
+        name: "float_motion",
+        extractor: ExtractorKind::FloatMotion,
+        options: &[
+            flag("motion_force_zero", "force_0", false),
+            number("motion_blend_factor", "mbf", 1.0, 0.0, 1.0),
+            number("motion_blend_offset", "mbo", 40.0, 0.0, 1000.0),
+            number("motion_fps_weight", "mfw", 1.0, 0.0, 5.0),
+            number("motion_max_val", "mmxv", 10_000.0, 0.0, 10_000.0),
+            flag("debug", "", true),
+        ],
+        scores: &["VMAF_feature_motion_score", "VMAF_feature_motion2_score", "VMAF_feature_motion3_score"],
+    },
+    Spec {
+        name: "float_adm",
+        extractor: ExtractorKind::FloatAdm,
+        options: &[
+            flag("debug", "", false),
+            number("adm_enhn_gain_limit", "egl", 100.0, 1.0, 100.0),
+            number("adm_norm_view_dist", "nvd", 3.0, 0.75, 24.0),
+            integer("adm_ref_display_height", "rdf", 1080, 1, 4320),
+            integer("adm_csf_mode", "csf", 0, 0, 9),
+            number("adm_noise_weight", "nw", 0.03125, 0.0, 1500.0),
+            number("adm_dlm_weight", "dlmw", 0.5, 0.0, 1.0),
+            number("adm_min_val", "min", 0.0, 0.0, 1.0),
+            flag("adm_skip_scale0", "ssz", false),
+        ],
+        scores: &[
+            "VMAF_feature_adm2_score",
+            "VMAF_feature_aim_score",
+            "VMAF_feature_adm3_score",
+            "VMAF_feature_adm_scale0_score",
+            "VMAF_feature_adm_scale1_score",
+            "VMAF_feature_adm_scale2_score",
+            "VMAF_feature_adm_scale3_score",
+        ],
+    },
+    Spec {
+        name: "float_vif",
+        extractor: ExtractorKind::FloatVif,
+        options: &[
+            flag("debug", "", false),
+            number("vif_enhn_gain_limit", "egl", 100.0, 1.0, 100.0),
+            number("vif_kernelscale", "ks", 1.0, 0.1, 4.0),
+            number("vif_sigma_nsq", "snsq", 2.0, 0.0, 5.0),
+            number("vif_scale1_min_val", "s1miv", 0.0, 0.0, 1.0),
+            number("vif_scale2_min_val", "s2miv", 0.0, 0.0, 1.0),
+            number("vif_scale3_min_val", "s3miv", 0.0, 0.0, 1.0),
+            flag("vif_skip_scale0", "ssclz", false),
+        ],
+        scores: &[
+            "VMAF_feature_vif_scale0_score",
+            "VMAF_feature_vif_scale1_score",
+            "VMAF_feature_vif_scale2_score",
+            "VMAF_feature_vif_scale3_score",
+        ],
     },
 ];
 

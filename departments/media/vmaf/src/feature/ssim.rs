@@ -4,8 +4,8 @@
 //! Samples are brought to the range of eight bits. An 11-tap Gaussian window, where it fits wholly into the picture, gives
 //! means, variances and the covariance; luminance, contrast and structure are averaged each and multiplied per window.
 //! SSIM works on a picture averaged down to about 256 lines, MS-SSIM at five scales of a wavelet low-pass. Rows of the
-//! window are filtered down first, then across, in single precision; the averages are sums in eight lanes of double
-//! precision, so that every instruction set adds in the same order.
+//! window are filtered down first, then across, in single precision; the averages are sums in lanes of double precision,
+//! so that every instruction set adds in the same order.
 
 use backlot_frames::{Format, Frame, Pixels};
 
@@ -26,7 +26,7 @@ const C3: f32 = C2 / 2.0;
 const SCALES: usize = 5;
 /// Exponents of contrast and structure by scale; luminance counts at the last only.
 const EXPONENTS: [f64; SCALES] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
-const LANES: usize = 8;
+const LANES: usize = 16;
 
 /// Options of SSIM and MS-SSIM.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,8 +92,10 @@ pub(crate) struct Parts {
 pub(crate) struct Ssim {
     reference: Grid<f32>,
     distorted: Grid<f32>,
+    /// Filtered down: both pictures, their squares, their product.
     down: [Vec<f32>; 5],
-    across: [Vec<f32>; 5],
+    /// SSIM, luminance, contrast and structure of a row of windows.
+    shown: [Vec<f32>; 4],
     row: Vec<f32>,
 }
 
@@ -146,29 +148,28 @@ impl Ssim {
         for row in &mut self.down {
             row.resize(width, 0.0);
         }
-        for row in &mut self.across {
+        for row in &mut self.shown {
             row.resize(inner_width, 0.0);
         }
-        let mut sums = [[0.0; LANES]; 4];
+        let mut sums = [0.0_f64; 4];
         for y in 0..inner_height {
             let reference: [&[f32]; 11] = std::array::from_fn(|tap| self.reference.row(y + tap));
             let distorted: [&[f32]; 11] = std::array::from_fn(|tap| self.distorted.row(y + tap));
-            let [a, b, aa, bb, ab] = self.down.each_mut().map(Vec::as_mut_slice);
-            window_down(isa, reference, distorted, a, b, aa, bb, ab);
-            for (down, across) in self.down.iter().zip(&mut self.across) {
-                window_across(isa, down, across);
+            let down = self.down.each_mut().map(|row| &mut row[..width]);
+            let shown = self.shown.each_mut().map(|row| &mut row[..inner_width]);
+            compare_row(isa, reference, distorted, down, shown);
+            for (sum, row) in sums.iter_mut().zip(&self.shown) {
+                *sum += total(isa, &row[..inner_width]);
             }
-            let [a, b, aa, bb, ab] = self.across.each_ref().map(Vec::as_slice);
-            compare(isa, a, b, aa, bb, ab, &mut sums);
         }
         let count = (inner_width * inner_height) as f64;
         // Each mean is kept in single precision, as libvmaf does.
-        let mean = |lanes: &[f64; LANES]| f64::from((lanes.iter().sum::<f64>() / count) as f32);
+        let mean = |sum: f64| f64::from((sum / count) as f32);
         Parts {
-            ssim: mean(&sums[0]),
-            luminance: mean(&sums[1]),
-            contrast: mean(&sums[2]),
-            structure: mean(&sums[3]),
+            ssim: mean(sums[0]),
+            luminance: mean(sums[1]),
+            contrast: mean(sums[2]),
+            structure: mean(sums[3]),
         }
     }
 }
@@ -283,80 +284,168 @@ kernel! {
     }
 }
 
-kernel! {
-    fn window_down [] [] (
-        reference: [&[f32]; 11], distorted: [&[f32]; 11],
-        a: &mut [f32], b: &mut [f32], aa: &mut [f32], bb: &mut [f32], ab: &mut [f32],
-    ) {
-        let width = a.len();
-        let (reference, distorted) = (reference.map(|line| &line[..width]), distorted.map(|line| &line[..width]));
-        let (b, aa, bb, ab) = (&mut b[..width], &mut aa[..width], &mut bb[..width], &mut ab[..width]);
+/// Compares the windows of one row: five moments filtered down, then across.
+fn compare_row(
+    isa: Isa,
+    reference: [&[f32]; 11],
+    distorted: [&[f32]; 11],
+    mut down: [&mut [f32]; 5],
+    mut shown: [&mut [f32]; 4],
+) {
+    let (width, inner) = (down[0].len(), shown[0].len());
+    let is_whole = reference.iter().chain(&distorted).all(|row| row.len() >= width);
+    let is_whole =
+        is_whole && down.iter().all(|row| row.len() == width) && shown.iter().all(|row| row.len() == inner);
+    assert!(is_whole && width == inner + WINDOW.len() - 1, "invariant: rows are whole");
+    if inner < VECTOR || wide::down(isa, &reference, &distorted, &mut down).is_none() {
         for x in 0..width {
-            let mut sums = [0.0_f32; 5];
-            for tap in 0..11 {
-                let (r, d, weight) = (reference[tap][x], distorted[tap][x], WINDOW[tap]);
-                let products = [r, d, r * r, d * d, r * d];
-                for (sum, product) in sums.iter_mut().zip(products) {
-                    *sum += weight * product;
+            let moments = moments_at(&reference, &distorted, x);
+            for (row, moment) in down.iter_mut().zip(moments) {
+                row[x] = moment;
+            }
+        }
+    }
+    let rows = down.each_ref().map(|row| &**row);
+    if inner < VECTOR || wide::across(isa, rows, &mut shown).is_none() {
+        for x in 0..inner {
+            let moments = rows.map(|row| {
+                WINDOW.iter().zip(&row[x..]).fold(0.0_f32, |sum, (weight, value)| sum + weight * value)
+            });
+            for (row, part) in shown.iter_mut().zip(compared(moments)) {
+                row[x] = part;
+            }
+        }
+    }
+}
+
+/// Numbers in the widest vector.
+const VECTOR: usize = 16;
+
+/// Both pictures, their squares and their product at a column, filtered down.
+fn moments_at(reference: &[&[f32]; 11], distorted: &[&[f32]; 11], x: usize) -> [f32; 5] {
+    let mut sums = [0.0_f32; 5];
+    for tap in 0..WINDOW.len() {
+        let (r, d, weight) = (reference[tap][x], distorted[tap][x], WINDOW[tap]);
+        for (sum, product) in sums.iter_mut().zip([r, d, r * r, d * d, r * d]) {
+            *sum += weight * product;
+        }
+    }
+    sums
+}
+
+/// SSIM, luminance, contrast and structure from the moments of a window.
+fn compared([mu1, mu2, square1, square2, product]: [f32; 5]) -> [f32; 4] {
+    let (var1, var2) = ((square1 - mu1 * mu1).max(0.0), (square2 - mu2 * mu2).max(0.0));
+    let both = product - mu1 * mu2;
+    let root = (var1 * var2).sqrt();
+    let luminance = (2.0 * (mu1 * mu2) + C1) / (mu1 * mu1 + mu2 * mu2 + C1);
+    let contrast = (2.0 * root + C2) / (var1 + var2 + C2);
+    // Flat and equal: the covariance may be a hair below zero by rounding.
+    let both = if root > 0.0 { both } else { both.max(0.0) };
+    let structure = (both + C3) / (root + C3);
+    [luminance * contrast * structure, luminance, contrast, structure]
+}
+
+/// The same in vectors.
+#[allow(unsafe_code, reason = "vectors are loaded by address; lengths were checked")]
+mod wide {
+    use super::{C1, C2, C3, WINDOW};
+    use crate::simd::simd_kernel;
+
+    simd_kernel! {
+        pub(super) fn down [] [] (
+            simd; reference: &[&[f32]; 11], distorted: &[&[f32]; 11], out: &mut [&mut [f32]; 5],
+        ) -> () {
+            let width = out[0].len();
+            let mut x = 0;
+            loop {
+                let mut sums = [simd.splat_f(0.0); 5];
+                for tap in 0..WINDOW.len() {
+                    // SAFETY: rows hold the width, and `x + LANES` is at most that.
+                    let (r, d) = unsafe {
+                        (simd.load_f(reference[tap].as_ptr().add(x)), simd.load_f(distorted[tap].as_ptr().add(x)))
+                    };
+                    let weight = simd.splat_f(WINDOW[tap]);
+                    let products = [r, d, simd.mul_f(r, r), simd.mul_f(d, d), simd.mul_f(r, d)];
+                    for moment in 0..5 {
+                        sums[moment] = simd.add_f(sums[moment], simd.mul_f(weight, products[moment]));
+                    }
                 }
+                for moment in 0..5 {
+                    // SAFETY: as above.
+                    unsafe { simd.store_f(sums[moment], out[moment].as_mut_ptr().add(x)) };
+                }
+                if x + S::LANES == width {
+                    break;
+                }
+                x = (x + S::LANES).min(width - S::LANES);
             }
-            [a[x], b[x], aa[x], bb[x], ab[x]] = sums;
         }
     }
-}
 
-kernel! {
-    fn window_across [] [] (row: &[f32], out: &mut [f32]) {
-        let width = out.len();
-        let taps: [&[f32]; 11] = std::array::from_fn(|tap| &row[tap..tap + width]);
-        for x in 0..width {
-            let mut sum = 0.0_f32;
-            for tap in 0..11 {
-                sum += WINDOW[tap] * taps[tap][x];
-            }
-            out[x] = sum;
-        }
-    }
-}
-
-kernel! {
-    fn compare [] [] (a: &[f32], b: &[f32], aa: &[f32], bb: &[f32], ab: &[f32], sums: &mut [[f64; LANES]; 4]) {
-        let width = a.len();
-        let (b, aa, bb, ab) = (&b[..width], &aa[..width], &bb[..width], &ab[..width]);
-        let at = |x: usize| {
-            let (mu1, mu2) = (a[x], b[x]);
-            let (var1, var2) = ((aa[x] - mu1 * mu1).max(0.0), (bb[x] - mu2 * mu2).max(0.0));
-            let both = ab[x] - mu1 * mu2;
-            let root = (var1 * var2).sqrt();
-            let luminance = (2.0 * f64::from(mu1) * f64::from(mu2) + f64::from(C1)) / f64::from(mu1 * mu1 + mu2 * mu2 + C1);
-            let contrast = (2.0 * f64::from(root) + f64::from(C2)) / f64::from(var1 + var2 + C2);
-            // Flat and equal: the covariance may be a hair below zero by rounding.
-            let both = if both < 0.0 && root <= 0.0 { 0.0 } else { both };
-            let structure = f64::from((both + C3) / (root + C3));
-            [luminance * contrast * structure, luminance, contrast, structure]
-        };
-        let whole = width - width % LANES;
-        let mut start = 0;
-        while start < whole {
-            let mut block = [[0.0_f64; LANES]; 4];
-            for lane in 0..LANES {
-                let values = at(start + lane);
+    simd_kernel! {
+        pub(super) fn across [] [] (simd; rows: [&[f32]; 5], out: &mut [&mut [f32]; 4]) -> () {
+            let width = out[0].len();
+            let mut x = 0;
+            loop {
+                let mut sums = [simd.splat_f(0.0); 5];
+                for tap in 0..WINDOW.len() {
+                    let weight = simd.splat_f(WINDOW[tap]);
+                    for moment in 0..5 {
+                        // SAFETY: rows hold ten more than the width, and `x + LANES` is at most that.
+                        let value = unsafe { simd.load_f(rows[moment].as_ptr().add(x + tap)) };
+                        sums[moment] = simd.add_f(sums[moment], simd.mul_f(weight, value));
+                    }
+                }
+                let [mu1, mu2, square1, square2, product] = sums;
+                let zero = simd.splat_f(0.0);
+                let (c1, c2, c3) = (simd.splat_f(C1), simd.splat_f(C2), simd.splat_f(C3));
+                let two = simd.splat_f(2.0);
+                let var1 = simd.max_f(simd.sub_f(square1, simd.mul_f(mu1, mu1)), zero);
+                let var2 = simd.max_f(simd.sub_f(square2, simd.mul_f(mu2, mu2)), zero);
+                let means = simd.mul_f(mu1, mu2);
+                let both = simd.sub_f(product, means);
+                let root = simd.sqrt_f(simd.mul_f(var1, var2));
+                let squares = simd.add_f(simd.mul_f(mu1, mu1), simd.mul_f(mu2, mu2));
+                let luminance = simd.div_f(simd.add_f(simd.mul_f(two, means), c1), simd.add_f(squares, c1));
+                let contrast = simd.div_f(
+                    simd.add_f(simd.mul_f(two, root), c2),
+                    simd.add_f(simd.add_f(var1, var2), c2),
+                );
+                let both = simd.choose_f(root, both, simd.max_f(both, zero));
+                let structure = simd.div_f(simd.add_f(both, c3), simd.add_f(root, c3));
+                let shown = [
+                    simd.mul_f(simd.mul_f(luminance, contrast), structure),
+                    luminance,
+                    contrast,
+                    structure,
+                ];
                 for part in 0..4 {
-                    block[part][lane] = values[part];
+                    // SAFETY: `x + LANES` is at most the width.
+                    unsafe { simd.store_f(shown[part], out[part].as_mut_ptr().add(x)) };
                 }
-            }
-            for part in 0..4 {
-                for lane in 0..LANES {
-                    sums[part][lane] += block[part][lane];
+                if x + S::LANES == width {
+                    break;
                 }
-            }
-            start += LANES;
-        }
-        for x in whole..width {
-            let values = at(x);
-            for part in 0..4 {
-                sums[part][x - whole] += values[part];
+                x = (x + S::LANES).min(width - S::LANES);
             }
         }
+    }
+}
+
+kernel! {
+    /// The sum of a row, in lanes.
+    fn total [] [] (row: &[f32]) -> f64 {
+        let mut sums = [0.0_f64; LANES];
+        let mut chunks = row.chunks_exact(LANES);
+        for chunk in &mut chunks {
+            for lane in 0..LANES {
+                sums[lane] += f64::from(chunk[lane]);
+            }
+        }
+        for (sum, &value) in sums.iter_mut().zip(chunks.remainder()) {
+            *sum += f64::from(value);
+        }
+        sums.iter().sum()
     }
 }

@@ -12,12 +12,14 @@ use crate::{Clip, Error, Feature, ModelOptions, OutputFormat, Transform};
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     pub(super) reference: PathBuf,
-    pub(super) distorted: PathBuf,
+    /// What is compared with the reference: one clip, or several renditions.
+    pub(super) distorted: Vec<PathBuf>,
     /// Layout of raw input.
     pub(super) raw: Option<Format>,
     pub(super) models: Vec<ModelChoice>,
     pub(super) features: Vec<Feature>,
-    pub(super) output: Option<PathBuf>,
+    /// A report of each; none where there are no files.
+    pub(super) outputs: Vec<PathBuf>,
     pub(super) format: OutputFormat,
     pub(super) precision: Option<usize>,
     /// All cores unless given.
@@ -168,17 +170,17 @@ fn at_least_one(name: &str, text: &str) -> Result<NonZeroUsize, Error> {
 
 /// Reads the command line.
 pub(super) fn parse(arguments: &[String]) -> Result<Wanted, Error> {
-    let (mut reference, mut distorted) = (None, None);
+    let mut reference = None;
     let (mut width, mut height, mut layout, mut depth) = (None, None, None, None);
     let (mut models, mut features): (Vec<ModelChoice>, Vec<Feature>) = (Vec::new(), Vec::new());
     let (mut is_raw, mut predicts) = (false, true);
     let mut settings = Settings {
         reference: PathBuf::new(),
-        distorted: PathBuf::new(),
+        distorted: Vec::new(),
         raw: None,
         models: Vec::new(),
         features: Vec::new(),
-        output: None,
+        outputs: Vec::new(),
         format: OutputFormat::Xml,
         precision: None,
         threads: None,
@@ -195,13 +197,13 @@ pub(super) fn parse(arguments: &[String]) -> Result<Wanted, Error> {
         is_raw |= matches!(name, "width" | "height" | "pixel_format" | "bitdepth");
         match name {
             "reference" => reference = Some(PathBuf::from(value)),
-            "distorted" => distorted = Some(PathBuf::from(value)),
+            "distorted" => settings.distorted.push(PathBuf::from(value)),
             "width" => width = Some(number()?),
             "height" => height = Some(number()?),
             "pixel_format" => layout = Some(subsampling(&value)?),
             "bitdepth" => depth = Some(bit_depth(number()?)?),
             "model" => models.push(model(&value)?),
-            "output" => settings.output = Some(PathBuf::from(value)),
+            "output" => settings.outputs.push(PathBuf::from(value)),
             "xml" => settings.format = OutputFormat::Xml,
             "json" => settings.format = OutputFormat::Json,
             "csv" => settings.format = OutputFormat::Csv,
@@ -231,7 +233,16 @@ pub(super) fn parse(arguments: &[String]) -> Result<Wanted, Error> {
     }
     let missing = |what: &str| Error::Usage(format!("{what} is required; see --help"));
     settings.reference = reference.ok_or_else(|| missing("the reference (-r FILE)"))?;
-    settings.distorted = distorted.ok_or_else(|| missing("the distorted clip (-d FILE)"))?;
+    if settings.distorted.is_empty() {
+        return Err(missing("the distorted clip (-d FILE)"));
+    }
+    if !settings.outputs.is_empty() && settings.outputs.len() != settings.distorted.len() {
+        return Err(Error::Usage(format!(
+            "there are {} distorted clips and {} reports; give one --output for each --distorted, in their order",
+            settings.distorted.len(),
+            settings.outputs.len()
+        )));
+    }
     if is_raw {
         let (Some(width), Some(height), Some(layout), Some(depth)) = (width, height, layout, depth) else {
             return Err(Error::Usage(
@@ -367,7 +378,7 @@ mod tests {
     fn long_short_attached_and_shortened() {
         let settings = read("-ra.y4m --dist=b.y4m --thr 3 -q --json -o out.json --subsample 0x2 --frame_skip_r 4 -n --feature psnr").unwrap();
         assert_eq!(settings.reference, PathBuf::from("a.y4m"));
-        assert_eq!(settings.distorted, PathBuf::from("b.y4m"));
+        assert_eq!(settings.distorted, [PathBuf::from("b.y4m")]);
         assert_eq!(settings.threads.unwrap().get(), 3);
         assert_eq!((settings.subsample.get(), settings.skip_reference, settings.quiet), (2, 4, true));
         assert_eq!((settings.models.len(), settings.features.len()), (0, 1));
@@ -414,6 +425,8 @@ mod tests {
             ("-r a b", "belongs to no option"),
             ("-r a -d b --aom_ctc v8.0", "v1.0 to v7.0"),
             ("-r a -d b --precision 99", "at most 17"),
+            ("-r a -d b -d c -o x", "one --output for each --distorted"),
+            ("-r a -d b -o x -o y", "one --output for each --distorted"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.contains(message), "{line}: {error}");

@@ -5,12 +5,12 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_frames::{BitDepth, Format, Frame, Header, Rate, Reader, Writer};
+use backlot_frames::{BitDepth, Format, Frame, Header, Interlacing, Rate, Reader, Writer};
 
 use crate::Error;
 
-/// Bytes read at once.
-const BUFFER: usize = 1 << 20;
+/// Bytes read at once; what fits a core's own cache, since rows are copied from there.
+const BUFFER: usize = 1 << 18;
 
 /// Raw planes, framed as YUV4MPEG2 while they are read, so that one reader serves both.
 struct Framed<R> {
@@ -79,7 +79,11 @@ impl Input {
                 Box::new(Framed { stream, header, frame_bytes: format.frame_bytes(), left: 0, line: b"" })
             }
         };
-        Ok(Self { reader: Reader::new(stream)?, path: shown })
+        let reader = Reader::new(stream)?;
+        match reader.header().interlacing {
+            Interlacing::Unknown | Interlacing::Progressive => Ok(Self { reader, path: shown }),
+            _ => Err(Error::Interlaced { path: shown }),
+        }
     }
 
     pub(super) fn format(&self) -> Format {

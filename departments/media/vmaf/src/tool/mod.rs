@@ -10,6 +10,7 @@ mod known;
 mod models;
 
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,7 +20,7 @@ use self::args::{ModelSource, Settings, Wanted};
 use self::input::{Input, Pool, deepened};
 pub use self::models::{FOLDERS_VARIABLE, find_model, find_model_beside, read_model};
 use crate::scorer;
-use crate::{Error, Isa, Model, Report, Scorer, Style};
+use crate::{Error, Isa, Ladder, Model, Report, Style};
 
 /// The version in reports: the libvmaf whose numbers these are, and who computed them.
 pub const VERSION: &str = concat!("3.2.0-backlot-", env!("CARGO_PKG_VERSION"));
@@ -32,7 +33,7 @@ Usage: vmaf -r REFERENCE -d DISTORTED [options]
 
 Input (YUV4MPEG2, or raw planes with the four options of a layout; files or FIFOs)
   -r, --reference FILE      the reference
-  -d, --distorted FILE      what is to be scored
+  -d, --distorted FILE      what is to be scored; several renditions are scored in one pass, each with its --output
   -w, --width N             width of raw planes
   -h, --height N            height of raw planes
   -p, --pixel_format 420    400, 420, 422 or 444
@@ -92,8 +93,11 @@ fn tell(messages: &mut dyn Write, text: &str) {
 
 fn score(settings: &Settings, messages: &mut dyn Write) -> Result<(), Error> {
     let mut reference = Input::open(&settings.reference, settings.raw)?;
-    let mut distorted = Input::open(&settings.distorted, settings.raw)?;
-    let format = common_format(reference.format(), distorted.format(), settings)?;
+    let mut renditions = Vec::new();
+    for path in &settings.distorted {
+        renditions.push(Input::open(path, settings.raw)?);
+    }
+    let format = common_format(reference.format(), &renditions, settings)?;
     let mut models = Vec::new();
     for choice in &settings.models {
         let text = match &choice.source {
@@ -108,16 +112,23 @@ fn score(settings: &Settings, messages: &mut dyn Write) -> Result<(), Error> {
         subsample: settings.subsample,
         isa: Isa::detect_without(settings.cpumask),
     };
-    let scorer = Scorer::new(&models, &settings.features, format, working)?;
+    let count = NonZeroUsize::new(renditions.len()).unwrap_or(NonZeroUsize::MIN);
+    let ladder = Ladder::new(&models, &settings.features, format, working, count)?;
     let begin = Instant::now();
-    let report = push_all(settings, &mut reference, &mut distorted, format, scorer, messages)?;
-    let fps = report.frames as f64 / begin.elapsed().as_secs_f64().max(1e-9);
-    if settings.output.is_none() || (std::io::stderr().is_terminal() && !settings.quiet) {
-        for (model, choice) in models.iter().zip(&settings.models) {
-            tell(messages, &summary(&report, model, &choice.source));
+    let reports = push_all(settings, &mut reference, &mut renditions, format, ladder, messages)?;
+    let seconds = begin.elapsed().as_secs_f64().max(1e-9);
+    if settings.outputs.is_empty() || (std::io::stderr().is_terminal() && !settings.quiet) {
+        for (report, input) in reports.iter().zip(&renditions) {
+            for (model, choice) in models.iter().zip(&settings.models) {
+                if renditions.len() > 1 {
+                    tell(messages, &format!("{}: ", input.path()));
+                }
+                tell(messages, &summary(report, model, &choice.source));
+            }
         }
     }
-    if let Some(path) = &settings.output {
+    for (path, report) in settings.outputs.iter().zip(&reports) {
+        let fps = report.frames as f64 / seconds;
         let style = Style { version: VERSION.to_owned(), fps, precision: settings.precision };
         let text = report.write(settings.format, &style);
         std::fs::write(path, text).map_err(|source| Error::File {
@@ -148,14 +159,16 @@ fn summary(report: &Report, model: &Model, source: &ModelSource) -> String {
     line
 }
 
-/// The layout that both streams are measured in.
-fn common_format(reference: Format, distorted: Format, settings: &Settings) -> Result<Format, Error> {
-    let deeper = reference.depth().max(distorted.depth());
-    let at = |format: Format| Format::new(format.width(), format.height(), format.subsampling(), deeper);
-    let is_same =
-        if settings.common_depth { at(reference)? == at(distorted)? } else { reference == distorted };
-    if !is_same {
-        return Err(backlot_frames::Error::FormatMismatch { expected: reference, got: distorted }.into());
+/// The layout that all streams are measured in.
+fn common_format(reference: Format, renditions: &[Input], settings: &Settings) -> Result<Format, Error> {
+    let formats = renditions.iter().map(Input::format);
+    let deepest = formats.clone().map(Format::depth).fold(reference.depth(), Ord::max);
+    let at = |format: Format| Format::new(format.width(), format.height(), format.subsampling(), deepest);
+    for format in formats {
+        let is_same = if settings.common_depth { at(reference)? == at(format)? } else { reference == format };
+        if !is_same {
+            return Err(backlot_frames::Error::FormatMismatch { expected: reference, got: format }.into());
+        }
     }
     Ok(at(reference)?)
 }
@@ -163,50 +176,66 @@ fn common_format(reference: Format, distorted: Format, settings: &Settings) -> R
 fn push_all(
     settings: &Settings,
     reference: &mut Input,
-    distorted: &mut Input,
+    renditions: &mut [Input],
     format: Format,
-    mut scorer: Scorer,
+    mut ladder: Ladder,
     messages: &mut dyn Write,
-) -> Result<Report, Error> {
+) -> Result<Vec<Report>, Error> {
     let shows_progress = std::io::stderr().is_terminal() && !settings.quiet;
-    let (mut ref_pool, mut dis_pool) = (Pool::new(reference.format()), Pool::new(distorted.format()));
-    for (input, pool, count) in [
-        (&mut *reference, &mut ref_pool, settings.skip_reference),
-        (&mut *distorted, &mut dis_pool, settings.skip_distorted),
-    ] {
-        for _ in 0..count {
-            let mut frame = pool.take();
-            let is_read = Arc::get_mut(&mut frame).map(|frame| input.read(frame)).transpose()?;
-            pool.remember(&frame);
-            if is_read != Some(true) {
-                break;
-            }
-        }
+    let mut ref_pool = Pool::new(reference.format());
+    let mut pools: Vec<Pool> = renditions.iter().map(|input| Pool::new(input.format())).collect();
+    skip(reference, &mut ref_pool, settings.skip_reference)?;
+    for (input, pool) in renditions.iter_mut().zip(&mut pools) {
+        skip(input, pool, settings.skip_distorted)?;
     }
     let begin = Instant::now();
-    while settings.frame_count.is_none_or(|count| (scorer.pushed() as u64) < count) {
+    while settings.frame_count.is_none_or(|count| (ladder.pushed() as u64) < count) {
         let first = next(reference, &mut ref_pool, format)?;
-        let second = next(distorted, &mut dis_pool, format)?;
-        let (first, second) = match (first, second) {
-            (Some(first), Some(second)) => (first, second),
-            (None, None) => break,
-            (first, _) => {
-                let (short, long) =
-                    if first.is_none() { (&reference, &distorted) } else { (&distorted, &reference) };
-                tell(messages, &format!("\"{}\" ended before \"{}\".\n", short.path(), long.path()));
+        let mut frames = Vec::with_capacity(renditions.len());
+        for (input, pool) in renditions.iter_mut().zip(&mut pools) {
+            frames.push(next(input, pool, format)?);
+        }
+        let ended = frames.iter().position(Option::is_none);
+        let going = frames.iter().position(Option::is_some);
+        let (reference_frame, distorted) = match (first, ended, going) {
+            (Some(first), None, _) => (first, frames.into_iter().flatten().collect()),
+            (None, _, None) => break,
+            (None, _, Some(going)) => {
+                tell_ended(messages, reference, &renditions[going]);
+                break;
+            }
+            (Some(_), Some(ended), _) => {
+                tell_ended(messages, &renditions[ended], reference);
                 break;
             }
         };
-        scorer.push(first, second)?;
-        if shows_progress && scorer.pushed().is_multiple_of(PROGRESS_EVERY) {
-            let rate = scorer.pushed() as f64 / begin.elapsed().as_secs_f64().max(1e-9);
-            tell(messages, &format!("\r{} frames, {rate:.2} FPS\u{1b}[K", scorer.pushed()));
+        ladder.push(reference_frame, distorted)?;
+        if shows_progress && ladder.pushed().is_multiple_of(PROGRESS_EVERY) {
+            let rate = ladder.pushed() as f64 / begin.elapsed().as_secs_f64().max(1e-9);
+            tell(messages, &format!("\r{} frames, {rate:.2} FPS\u{1b}[K", ladder.pushed()));
         }
     }
     if shows_progress {
-        tell(messages, &format!("\r{} frames\u{1b}[K\n", scorer.pushed()));
+        tell(messages, &format!("\r{} frames\u{1b}[K\n", ladder.pushed()));
     }
-    scorer.finish()
+    ladder.finish()
+}
+
+fn tell_ended(messages: &mut dyn Write, short: &Input, long: &Input) {
+    tell(messages, &format!("\"{}\" ended before \"{}\".\n", short.path(), long.path()));
+}
+
+/// Reads over `count` frames, or to the end.
+fn skip(input: &mut Input, pool: &mut Pool, count: u64) -> Result<(), Error> {
+    for _ in 0..count {
+        let mut frame = pool.take();
+        let is_read = Arc::get_mut(&mut frame).map(|frame| input.read(frame)).transpose()?;
+        pool.remember(&frame);
+        if is_read != Some(true) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The next frame at the common depth; none at the end.

@@ -52,7 +52,6 @@ impl Graph {
     /// # Errors
     /// Whatever is wrong with its expressions, or cannot be read.
     pub fn evaluate(request: Request, database: &dyn Database) -> Result<Self, Error> {
-        let grid = request.grid();
         let mut expressions = Vec::new();
         for styled in crate::parse(&request.query)? {
             expressions.extend(styled.per_offset()?);
@@ -60,6 +59,10 @@ impl Graph {
         if expressions.is_empty() {
             return Err(Error::argument("requirement failed: the expression leaves nothing to show"));
         }
+        let earlier = expressions.iter().flat_map(|styled| styled.expr.data()).map(|data| data.offset).max();
+        let oldest = request.grid().start.saturating_sub(earlier.unwrap_or(0));
+        let request = request.with_steps_of(database.step_at(oldest));
+        let grid = request.grid();
         let mut lines = Vec::new();
         let mut notices = Vec::new();
         for (expression, styled) in expressions.iter().enumerate() {

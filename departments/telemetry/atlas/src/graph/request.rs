@@ -204,6 +204,12 @@ impl Request {
         Ok(request)
     }
 
+    /// The same request with steps that are multiples of this one; zero changes nothing.
+    pub(super) fn with_steps_of(mut self, step: i64) -> Self {
+        self.primary = self.primary.max(step);
+        self
+    }
+
     /// The points of the window.
     pub fn grid(&self) -> Grid {
         step::window(self.primary, self.step, i64::from(self.width), self.start, self.end)

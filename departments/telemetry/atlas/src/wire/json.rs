@@ -7,6 +7,9 @@ use super::{Token, Tokens, WireError};
 /// Deepest nesting. Datapoints need five levels.
 const DEEPEST: usize = 64;
 
+/// Longest object whose end is looked for in texts with braces, which are looked through again for each brace.
+const LONGEST_RAW: usize = 16 << 10;
+
 /// A JSON document.
 pub struct Json<'a> {
     bytes: &'a [u8],
@@ -138,6 +141,23 @@ impl<'a> Json<'a> {
         Ok(char::from_u32(letter).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
+    /// A small whole number, as most are: positions in a table, counts, times. Nothing is read if it is something else.
+    #[inline]
+    fn digits(&mut self) -> Option<f64> {
+        let mut value = 0u64;
+        for (length, &byte) in self.bytes[self.at..].iter().enumerate() {
+            match byte {
+                b'0'..=b'9' if length < 15 => value = value * 10 + u64::from(byte - b'0'),
+                b',' | b']' | b'}' | b' ' | b'\n' => {
+                    self.at += length;
+                    return Some(value as f64);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     fn word(&mut self) -> Result<Token<'a>, WireError> {
         let rest = &self.bytes[self.at..];
         let length = rest
@@ -146,11 +166,6 @@ impl<'a> Json<'a> {
             .unwrap_or(rest.len());
         let word = &rest[..length];
         self.at += length;
-        // Most numbers are small whole ones: indices into a table, counts.
-        if (1..=15).contains(&length) && word.iter().all(u8::is_ascii_digit) {
-            let value = word.iter().fold(0u64, |value, digit| value * 10 + u64::from(digit - b'0'));
-            return Ok(Token::Number(value as f64));
-        }
         match word {
             b"null" | b"true" | b"false" => return Ok(Token::Other),
             b"NaN" => return Ok(Token::Number(f64::NAN)),
@@ -189,6 +204,13 @@ impl<'a> Tokens<'a> for Json<'a> {
             self.blank();
         }
         let Some(&byte) = self.bytes.get(self.at) else { return self.wrong("an early end") };
+        if !self.key
+            && byte.is_ascii_digit()
+            && let Some(value) = self.digits()
+        {
+            self.after = true;
+            return Ok(Token::Number(value));
+        }
         if self.key {
             if byte != b'"' {
                 return self.wrong("something other than a member's name");
@@ -210,6 +232,35 @@ impl<'a> Tokens<'a> for Json<'a> {
         let token = if byte == b'"' { Token::Text(self.text()?) } else { self.word()? };
         self.after = true;
         Ok(token)
+    }
+
+    fn raw_object(&mut self) -> Option<&'a [u8]> {
+        if self.after || self.key {
+            return None;
+        }
+        self.blank();
+        let rest = &self.bytes[self.at..];
+        if rest.first() != Some(&b'{') {
+            return None;
+        }
+        // Without escapes every second quote ends a text, so a brace after an even number of them is no text's. Tags hold no
+        // objects: what has a second opening brace, in a text or not, is read piece by piece.
+        let mut end = 0;
+        loop {
+            end += memchr::memchr(b'}', &rest[end..])? + 1;
+            let object = &rest[..end];
+            if memchr::memchr2(b'\\', b'{', &object[1..]).is_some() {
+                return None;
+            }
+            if memchr::memchr_iter(b'"', object).count().is_multiple_of(2) {
+                self.at += end;
+                self.after = true;
+                return Some(object);
+            }
+            if end > LONGEST_RAW {
+                return None;
+            }
+        }
     }
 }
 

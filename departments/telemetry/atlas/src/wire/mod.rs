@@ -10,10 +10,10 @@ mod smile;
 mod update;
 
 pub use json::Json;
-pub use publish::{Metric, read_publish};
+pub use publish::{Metric, Published, Unread, read_publish, read_published};
 pub use rules::{Refusal, check_tags, roll_up};
-pub use smile::{Smile, write_smile};
-pub use update::{Operator, Outcome, read_update};
+pub use smile::{Smile, SmileWriter, write_smile};
+pub use update::{Operator, Outcome, Point, Tabled, read_batch, read_update, read_updates};
 
 use std::borrow::Cow;
 
@@ -64,6 +64,12 @@ pub trait Tokens<'a> {
     /// # Errors
     /// [`WireError::Malformed`].
     fn token(&mut self) -> Result<Token<'a>, WireError>;
+
+    /// The bytes of the object that comes next, if they can be told without reading it; else nothing has been read. They may
+    /// prove to be malformed.
+    fn raw_object(&mut self) -> Option<&'a [u8]> {
+        None
+    }
 
     /// Skips the rest of a value whose first token has been read.
     ///

@@ -1,10 +1,12 @@
 //! The body of `POST /api/v1/publish`: `{"tags": {…}, "metrics": [{"tags", "timestamp", "value"}]}`.
+//!
+//! The tags of a metric stay bytes where they can: a store knows most series by these bytes, and need not read them again.
 
 use std::borrow::Cow;
 
 use super::rules::check_tags;
-use super::update::{Outcome, shown};
-use super::{Token, Tokens, WireError};
+use super::update::{Outcome, read_value};
+use super::{Json, Token, Tokens, WireError};
 
 /// Most tags of a metric, those of the body with it.
 const MOST_TAGS: usize = 100;
@@ -23,29 +25,77 @@ pub struct Metric<'a> {
     pub value: f64,
 }
 
-/// Reads a body and hands on each metric that keeps to the rules. What hands on says why it refuses one, if it does.
+/// A body that has been read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Published<'a> {
+    /// The tags of all metrics.
+    pub common: Pairs<'a>,
+    /// The metrics.
+    pub metrics: Vec<Unread<'a>>,
+}
+
+/// A datapoint, of whose tags perhaps only the bytes are known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Unread<'a> {
+    tags: OwnTags<'a>,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// The value.
+    pub value: f64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum OwnTags<'a> {
+    Bytes(&'a [u8]),
+    Pairs(Pairs<'a>),
+}
+
+impl Default for OwnTags<'_> {
+    fn default() -> Self {
+        Self::Pairs(Vec::new())
+    }
+}
+
+impl<'a> Unread<'a> {
+    /// The bytes that its own tags are, if they are in one piece.
+    pub fn bytes(&self) -> Option<&'a [u8]> {
+        match self.tags {
+            OwnTags::Bytes(bytes) => Some(bytes),
+            OwnTags::Pairs(_) => None,
+        }
+    }
+
+    /// Its tags and those of the body, not yet checked.
+    ///
+    /// # Errors
+    /// Bytes that are no tags.
+    pub fn tags(&self, common: &Pairs<'a>) -> Result<Pairs<'a>, WireError> {
+        let mut tags = match &self.tags {
+            OwnTags::Pairs(pairs) => pairs.clone(),
+            OwnTags::Bytes(bytes) => read_tags(&mut Json::new(bytes))?,
+        };
+        for (key, value) in common {
+            if !tags.iter().any(|(own, _)| own == key) {
+                tags.push((key.clone(), value.clone()));
+            }
+        }
+        Ok(tags)
+    }
+}
+
+/// Reads a body.
 ///
 /// # Errors
 /// A body that cannot be read.
-pub fn read_publish<'a>(
-    tokens: &mut dyn Tokens<'a>,
-    mut datapoint: impl FnMut(&Metric<'a>) -> Result<(), String>,
-) -> Result<Outcome, WireError> {
+pub fn read_published<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Published<'a>, WireError> {
     if tokens.token()? != Token::ObjectStart {
         return Err(WireError::unexpected("expected an object"));
     }
-    let mut common = Vec::new();
-    let mut outcome = Outcome::default();
-    // The common tags may come after the metrics; those wait for them.
-    let mut waiting: Vec<Metric<'a>> = Vec::new();
-    let mut has_common = false;
+    let mut read = Published::default();
     loop {
         match tokens.token()? {
-            Token::ObjectEnd => break,
-            Token::Key(key) if key == "tags" => {
-                common = read_tags(tokens)?;
-                has_common = true;
-            }
+            Token::ObjectEnd => return Ok(read),
+            Token::Key(key) if key == "tags" => read.common = read_tags(tokens)?,
             Token::Key(key) if key == "metrics" => {
                 if tokens.token()? != Token::ArrayStart {
                     return Err(WireError::unexpected("expected an array of metrics"));
@@ -53,14 +103,7 @@ pub fn read_publish<'a>(
                 loop {
                     match tokens.token()? {
                         Token::ArrayEnd => break,
-                        Token::ObjectStart => {
-                            let metric = read_metric(tokens)?;
-                            if has_common {
-                                hand_on(metric, &common, &mut outcome, &mut datapoint);
-                            } else {
-                                waiting.push(metric);
-                            }
-                        }
+                        Token::ObjectStart => read.metrics.push(read_metric(tokens)?),
                         other => {
                             return Err(WireError::unexpected(format!("expected a metric, found {other:?}")));
                         }
@@ -74,30 +117,30 @@ pub fn read_publish<'a>(
             other => return Err(WireError::unexpected(format!("expected a member, found {other:?}"))),
         }
     }
-    for metric in waiting {
-        hand_on(metric, &common, &mut outcome, &mut datapoint);
+}
+
+/// Reads a body and hands on each metric that keeps to the rules. What hands on says why it refuses one, if it does.
+///
+/// # Errors
+/// A body that cannot be read.
+pub fn read_publish<'a, T: Tokens<'a> + ?Sized>(
+    tokens: &mut T,
+    mut datapoint: impl FnMut(&Metric<'a>) -> Result<(), String>,
+) -> Result<Outcome, WireError> {
+    let read = read_published(tokens)?;
+    let mut outcome = Outcome::default();
+    for metric in &read.metrics {
+        let tags = metric.tags(&read.common)?;
+        let mut metric = Metric { tags, timestamp: metric.timestamp, value: metric.value };
+        match check_tags(&mut metric.tags).and_then(|()| datapoint(&metric)) {
+            Ok(()) => outcome.taken += 1,
+            Err(reason) => outcome.refuse(reason, &metric.tags),
+        }
     }
     Ok(outcome)
 }
 
-fn hand_on<'a>(
-    mut metric: Metric<'a>,
-    common: &[(Cow<'a, str>, Cow<'a, str>)],
-    outcome: &mut Outcome,
-    datapoint: &mut impl FnMut(&Metric<'a>) -> Result<(), String>,
-) {
-    for (key, value) in common {
-        if !metric.tags.iter().any(|(own, _)| own == key) {
-            metric.tags.push((key.clone(), value.clone()));
-        }
-    }
-    match check_tags(&mut metric.tags).and_then(|()| datapoint(&metric)) {
-        Ok(()) => outcome.taken += 1,
-        Err(reason) => outcome.refuse(reason, || shown(&metric.tags)),
-    }
-}
-
-fn read_tags<'a>(tokens: &mut dyn Tokens<'a>) -> Result<Pairs<'a>, WireError> {
+fn read_tags<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Pairs<'a>, WireError> {
     if tokens.token()? != Token::ObjectStart {
         return Err(WireError::unexpected("expected an object of tags"));
     }
@@ -125,13 +168,18 @@ fn read_tags<'a>(tokens: &mut dyn Tokens<'a>) -> Result<Pairs<'a>, WireError> {
 }
 
 /// The rest of a metric after its opening.
-fn read_metric<'a>(tokens: &mut dyn Tokens<'a>) -> Result<Metric<'a>, WireError> {
-    let mut metric = Metric { value: f64::NAN, ..Metric::default() };
+fn read_metric<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Unread<'a>, WireError> {
+    let mut metric = Unread { value: f64::NAN, ..Unread::default() };
     loop {
         match tokens.token()? {
             Token::ObjectEnd => return Ok(metric),
             Token::Key(key) => match &*key {
-                "tags" => metric.tags = read_tags(tokens)?,
+                "tags" => {
+                    metric.tags = match tokens.raw_object() {
+                        Some(bytes) => OwnTags::Bytes(bytes),
+                        None => OwnTags::Pairs(read_tags(tokens)?),
+                    }
+                }
                 "timestamp" | "start" => match tokens.token()? {
                     // Every double within the bounds of i64 is made one; those beyond become the nearest.
                     Token::Number(time) => metric.timestamp = time as i64,
@@ -141,17 +189,17 @@ fn read_metric<'a>(tokens: &mut dyn Tokens<'a>) -> Result<Metric<'a>, WireError>
                 },
                 "value" => {
                     let token = tokens.token()?;
-                    metric.value = value(&token)?;
+                    metric.value = read_value(&token)?;
                 }
                 "values" => match tokens.token()? {
                     Token::ArrayStart => {
                         let first = tokens.token()?;
                         if first != Token::ArrayEnd {
-                            metric.value = value(&first)?;
+                            metric.value = read_value(&first)?;
                             tokens.skip(&Token::ArrayStart)?;
                         }
                     }
-                    token => metric.value = value(&token)?,
+                    token => metric.value = read_value(&token)?,
                 },
                 _ => {
                     let first = tokens.token()?;
@@ -163,13 +211,4 @@ fn read_metric<'a>(tokens: &mut dyn Tokens<'a>) -> Result<Metric<'a>, WireError>
             }
         }
     }
-}
-
-fn value(token: &Token<'_>) -> Result<f64, WireError> {
-    let number = match token {
-        Token::Number(value) => Some(*value),
-        Token::Text(text) => crate::number::parse(text),
-        _ => None,
-    };
-    number.ok_or_else(|| WireError::unexpected(format!("expected a value, found {token:?}")))
 }

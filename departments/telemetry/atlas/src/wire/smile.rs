@@ -212,77 +212,119 @@ impl<'a> Tokens<'a> for Smile<'a> {
     }
 }
 
-/// Writes tokens as a Smile document, without shared texts.
-pub fn write_smile<'a>(tokens: impl IntoIterator<Item = Token<'a>>) -> Vec<u8> {
-    let mut bytes = b":)\n\0".to_vec();
-    for token in tokens {
+/// Writes a Smile document, without shared texts.
+#[derive(Clone, Debug)]
+pub struct SmileWriter {
+    bytes: Vec<u8>,
+}
+
+impl Default for SmileWriter {
+    fn default() -> Self {
+        Self { bytes: b":)\n\0".to_vec() }
+    }
+}
+
+impl SmileWriter {
+    /// An array begins.
+    pub fn array_start(&mut self) {
+        self.bytes.push(0xf8);
+    }
+
+    /// An array ends.
+    pub fn array_end(&mut self) {
+        self.bytes.push(0xf9);
+    }
+
+    /// A whole number.
+    pub fn whole(&mut self, value: i64) {
+        let zigzag = (value << 1 ^ value >> 63) as u64;
+        if zigzag < 32 {
+            self.bytes.push(0xc0 + zigzag as u8);
+            return;
+        }
+        self.bytes.push(if i32::try_from(value).is_ok() { 0x24 } else { 0x25 });
+        // Six bits at the end, seven before, without leading zeros.
+        let groups = (zigzag >> 6).checked_ilog2().map_or(0, |top| top / 7 + 1);
+        let group = |group: u32| (zigzag >> (6 + 7 * group) & 0x7f) as u8;
+        self.bytes.extend((0..groups).rev().map(group));
+        self.bytes.push(0x80 | (zigzag & 0x3f) as u8);
+    }
+
+    /// A number as a double.
+    pub fn double(&mut self, value: f64) {
+        self.bytes.push(0x29);
+        let bits = value.to_bits();
+        self.bytes.extend((0..10).rev().map(|group| (bits >> (7 * group) & 0x7f) as u8));
+    }
+
+    /// A text.
+    pub fn text(&mut self, text: &str) {
+        let long = if text.is_ascii() { 0xe0 } else { 0xe4 };
+        let head = match (text.len(), text.is_ascii()) {
+            (0, _) => 0x20,
+            (length @ 1..=32, true) => 0x40 + (length - 1) as u8,
+            (length @ 33..=64, true) => 0x60 + (length - 33) as u8,
+            (length @ 2..=33, false) => 0x80 + (length - 2) as u8,
+            (length @ 34..=65, false) => 0xa0 + (length - 34) as u8,
+            _ => long,
+        };
+        self.named(head, text, head == long);
+    }
+
+    /// The name of a member.
+    pub fn key(&mut self, name: &str) {
+        let head = match name.len() {
+            0 => 0x20,
+            length @ 1..=64 if name.is_ascii() => 0x80 + (length - 1) as u8,
+            length @ 2..=57 if !name.is_ascii() => 0xc0 + (length - 2) as u8,
+            _ => 0x34,
+        };
+        self.named(head, name, head == 0x34);
+    }
+
+    fn named(&mut self, head: u8, text: &str, is_long: bool) {
+        self.bytes.push(head);
+        self.bytes.extend_from_slice(text.as_bytes());
+        if is_long {
+            self.bytes.push(END_OF_TEXT);
+        }
+    }
+
+    /// A token; a number without a fraction as a whole one.
+    pub fn token(&mut self, token: &Token<'_>) {
         match token {
-            Token::ArrayStart => bytes.push(0xf8),
-            Token::ArrayEnd => bytes.push(0xf9),
-            Token::ObjectStart => bytes.push(0xfa),
-            Token::ObjectEnd => bytes.push(0xfb),
-            Token::Other => bytes.push(0x21),
-            Token::End => bytes.push(0xff),
-            Token::Key(name) => {
-                match name.len() {
-                    0 => bytes.push(0x20),
-                    length @ 1..=64 if name.is_ascii() => bytes.push(0x80 + (length - 1) as u8),
-                    length @ 2..=57 if !name.is_ascii() => bytes.push(0xc0 + (length - 2) as u8),
-                    _ => bytes.push(0x34),
-                }
-                let is_long = bytes.last() == Some(&0x34);
-                bytes.extend_from_slice(name.as_bytes());
-                if is_long {
-                    bytes.push(END_OF_TEXT);
-                }
-            }
-            Token::Text(text) => {
-                let long = if text.is_ascii() { 0xe0 } else { 0xe4 };
-                match (text.len(), text.is_ascii()) {
-                    (0, _) => bytes.push(0x20),
-                    (length @ 1..=32, true) => bytes.push(0x40 + (length - 1) as u8),
-                    (length @ 33..=64, true) => bytes.push(0x60 + (length - 33) as u8),
-                    (length @ 2..=33, false) => bytes.push(0x80 + (length - 2) as u8),
-                    (length @ 34..=65, false) => bytes.push(0xa0 + (length - 34) as u8),
-                    _ => bytes.push(long),
-                }
-                let is_long = bytes.last() == Some(&long);
-                bytes.extend_from_slice(text.as_bytes());
-                if is_long {
-                    bytes.push(END_OF_TEXT);
-                }
-            }
+            Token::ArrayStart => self.array_start(),
+            Token::ArrayEnd => self.array_end(),
+            Token::ObjectStart => self.bytes.push(0xfa),
+            Token::ObjectEnd => self.bytes.push(0xfb),
+            Token::Other => self.bytes.push(0x21),
+            Token::End => self.bytes.push(0xff),
+            Token::Key(name) => self.key(name),
+            Token::Text(text) => self.text(text),
             Token::Number(value)
                 if value.fract() == 0.0
                     && value.abs() <= 9e15
-                    && (value != 0.0 || value.is_sign_positive()) =>
+                    && (*value != 0.0 || value.is_sign_positive()) =>
             {
-                write_whole(value as i64, &mut bytes);
+                self.whole(*value as i64);
             }
-            Token::Number(value) => {
-                bytes.push(0x29);
-                let bits = u128::from(value.to_bits());
-                bytes.extend((0..10).rev().map(|part| (bits >> (7 * part)) as u8 & 0x7f));
-            }
+            Token::Number(value) => self.double(*value),
         }
     }
-    bytes
+
+    /// The document.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
 }
 
-fn write_whole(value: i64, bytes: &mut Vec<u8>) {
-    let zigzag = (value << 1 ^ value >> 63) as u64;
-    if zigzag < 32 {
-        bytes.push(0xc0 + zigzag as u8);
-        return;
+/// Writes tokens as a Smile document, without shared texts.
+pub fn write_smile<'a>(tokens: impl IntoIterator<Item = Token<'a>>) -> Vec<u8> {
+    let mut writer = SmileWriter::default();
+    for token in tokens {
+        writer.token(&token);
     }
-    bytes.push(if i32::try_from(value).is_ok() { 0x24 } else { 0x25 });
-    let mut parts = vec![0x80 | (zigzag & 0x3f) as u8];
-    let mut rest = zigzag >> 6;
-    while rest > 0 {
-        parts.push((rest & 0x7f) as u8);
-        rest >>= 7;
-    }
-    bytes.extend(parts.into_iter().rev());
+    writer.into_bytes()
 }
 
 #[cfg(test)]

@@ -1,6 +1,13 @@
-//! The body of `POST /api/v4/update`: a table of strings, then datapoints that refer to it.
+//! Bodies with a table of strings and datapoints that refer to it: `POST /api/v4/update`, and the compact form of
+//! `POST /api/v1/publish`.
 //!
-//! `[N, s0 … sN-1, (numTags, (k, v) × numTags, op, value)*]`, one flat array; `k` and `v` are positions in the table.
+//! | body | one flat array |
+//! |---|---|
+//! | update | `N, s0 … sN-1, (numTags, (k, v) × numTags, op, value)*` |
+//! | compact publish | `N, s0 … sN-1, n, (id, numTags, (k, v) × numTags, timestamp, value) × n` |
+//!
+//! `k` and `v` are positions in the table. A body is read without building the tags of a datapoint: a store knows most series
+//! by the numbers of their strings.
 
 use std::borrow::Cow;
 
@@ -37,77 +44,171 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(crate) fn refuse(&mut self, reason: String, tags: impl FnOnce() -> String) {
+    /// Counts a datapoint that was refused, and tells why if it is one of the first.
+    pub fn refuse(&mut self, reason: String, tags: &[Pair<'_>]) {
         self.refused += 1;
         if self.refusals.len() < MOST_REFUSALS {
-            self.refusals.push(Refusal { reason, tags: tags() });
+            self.refusals.push(Refusal { reason, tags: shown(tags) });
         }
     }
 }
 
 type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// Reads a body and hands on each datapoint that keeps to the rules: its tags in the order sent, its operator, its value.
-///
-/// # Errors
-/// A body that cannot be read. Datapoints before the fault have been handed on.
-pub fn read_update<'a>(
-    tokens: &mut dyn Tokens<'a>,
-    mut datapoint: impl FnMut(&[Pair<'a>], Operator, f64),
-) -> Result<Outcome, WireError> {
-    if tokens.token()? != Token::ArrayStart {
-        return Err(WireError::unexpected("expected an array"));
+/// A body that has been read. `H` is what a datapoint has besides: its operator, or its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tabled<'a, H> {
+    /// The table.
+    pub strings: Vec<Cow<'a, str>>,
+    /// The datapoints.
+    pub points: Vec<Point<H>>,
+    pairs: Vec<(u32, u32)>,
+}
+
+/// One datapoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point<H> {
+    first: u32,
+    tags: u32,
+    /// Its operator or time.
+    pub head: H,
+    /// Its value.
+    pub value: f64,
+}
+
+impl<'a, H> Tabled<'a, H> {
+    /// The positions in the table of a datapoint's keys and values.
+    pub fn positions(&self, point: &Point<H>) -> &[(u32, u32)] {
+        &self.pairs[point.first as usize..][..point.tags as usize]
     }
-    let count = whole(tokens.token()?, MOST_STRINGS)?;
-    let mut strings: Vec<Cow<'a, str>> = Vec::new();
-    for _ in 0..count {
-        match tokens.token()? {
-            Token::Text(text) => strings.push(text),
-            other => {
-                return Err(WireError::unexpected(format!(
-                    "expected a string of the table, found {other:?}"
-                )));
+
+    /// The tags of a datapoint in the order sent, not yet checked.
+    pub fn tags(&self, point: &Point<H>) -> Vec<Pair<'a>> {
+        let text = |position: u32| self.strings[position as usize].clone();
+        self.positions(point).iter().map(|&(key, value)| (text(key), text(value))).collect()
+    }
+
+    fn read_table<T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Self, WireError> {
+        if tokens.token()? != Token::ArrayStart {
+            return Err(WireError::unexpected("expected an array"));
+        }
+        let count = whole(tokens.token()?, MOST_STRINGS)?;
+        let mut strings: Vec<Cow<'a, str>> = Vec::new();
+        for _ in 0..count {
+            match tokens.token()? {
+                Token::Text(text) => strings.push(text),
+                other => {
+                    return Err(WireError::unexpected(format!(
+                        "expected a string of the table, found {other:?}"
+                    )));
+                }
             }
         }
+        Ok(Self { strings, points: Vec::new(), pairs: Vec::new() })
     }
-    let mut outcome = Outcome::default();
-    let mut pairs: Vec<Pair<'a>> = Vec::new();
+
+    /// Reads the positions of a datapoint's tags.
+    fn read_tags<T: Tokens<'a> + ?Sized>(&mut self, tokens: &mut T, tags: usize) -> Result<u32, WireError> {
+        let first = self.pairs.len() as u32;
+        for _ in 0..tags {
+            let mut position = || -> Result<u32, WireError> {
+                let position = whole(tokens.token()?, MOST_STRINGS)?;
+                if position < self.strings.len() {
+                    Ok(position as u32)
+                } else {
+                    Err(WireError::unexpected(format!("the table has no string {position}")))
+                }
+            };
+            let pair = (position()?, position()?);
+            self.pairs.push(pair);
+        }
+        Ok(first)
+    }
+}
+
+/// Reads the body of an update.
+///
+/// # Errors
+/// A body that cannot be read.
+pub fn read_updates<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Tabled<'a, Operator>, WireError> {
+    let mut read = Tabled::read_table(tokens)?;
     loop {
         let tags = match tokens.token()? {
-            Token::ArrayEnd => return Ok(outcome),
+            Token::ArrayEnd => return Ok(read),
             token => whole(token, MOST_TAGS)?,
         };
-        pairs.clear();
-        for _ in 0..tags {
-            let mut string = || -> Result<Cow<'a, str>, WireError> {
-                let position = whole(tokens.token()?, MOST_STRINGS)?;
-                strings
-                    .get(position)
-                    .cloned()
-                    .ok_or_else(|| WireError::unexpected(format!("the table has no string {position}")))
-            };
-            pairs.push((string()?, string()?));
-        }
-        let operator = whole(tokens.token()?, usize::from(u16::MAX))?;
-        let value = match tokens.token()? {
-            Token::Number(value) => value,
-            Token::Text(text) => crate::number::parse(&text)
-                .ok_or_else(|| WireError::unexpected(format!("`{text}` is not a value")))?,
-            other => return Err(WireError::unexpected(format!("expected a value, found {other:?}"))),
-        };
-        let operator = match operator {
+        let first = read.read_tags(tokens, tags)?;
+        let head = match whole(tokens.token()?, usize::from(u16::MAX))? {
             0 => Operator::Add,
             10 => Operator::Max,
             other => return Err(WireError::unexpected(format!("unknown operation: {other}"))),
         };
+        let value = read_value(&tokens.token()?)?;
+        read.points.push(Point { first, tags: tags as u32, head, value });
+    }
+}
+
+/// Reads the compact body of a publish; the ids are of no use, for equal tags have equal ids.
+///
+/// # Errors
+/// A body that cannot be read.
+pub fn read_batch<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Tabled<'a, i64>, WireError> {
+    let mut read = Tabled::read_table(tokens)?;
+    let count = whole(tokens.token()?, usize::MAX >> 12)?;
+    for _ in 0..count {
+        match tokens.token()? {
+            Token::Text(_) => {}
+            other => return Err(WireError::unexpected(format!("expected an id, found {other:?}"))),
+        }
+        let tags = whole(tokens.token()?, MOST_TAGS)?;
+        let first = read.read_tags(tokens, tags)?;
+        let head = match tokens.token()? {
+            Token::Number(time) => time as i64,
+            other => return Err(WireError::unexpected(format!("expected a timestamp, found {other:?}"))),
+        };
+        let value = read_value(&tokens.token()?)?;
+        read.points.push(Point { first, tags: tags as u32, head, value });
+    }
+    match tokens.token()? {
+        Token::ArrayEnd => Ok(read),
+        other => {
+            Err(WireError::unexpected(format!("expected the end after {count} datapoints, found {other:?}")))
+        }
+    }
+}
+
+/// Reads a body of updates and hands on each datapoint that keeps to the rules: its tags in the order sent, its operator, its
+/// value.
+///
+/// # Errors
+/// A body that cannot be read; nothing has been handed on then.
+pub fn read_update<'a, T: Tokens<'a> + ?Sized>(
+    tokens: &mut T,
+    mut datapoint: impl FnMut(&[Pair<'a>], Operator, f64),
+) -> Result<Outcome, WireError> {
+    let read = read_updates(tokens)?;
+    let mut outcome = Outcome::default();
+    for point in &read.points {
+        let mut pairs = read.tags(point);
         match check_tags(&mut pairs) {
             Ok(()) => {
                 outcome.taken += 1;
-                datapoint(&pairs, operator, value);
+                datapoint(&pairs, point.head, point.value);
             }
-            Err(reason) => outcome.refuse(reason, || shown(&pairs)),
+            Err(reason) => outcome.refuse(reason, &pairs),
         }
     }
+    Ok(outcome)
+}
+
+/// A value: a number, or a text that says one.
+pub(crate) fn read_value(token: &Token<'_>) -> Result<f64, WireError> {
+    let number = match token {
+        Token::Number(value) => Some(*value),
+        Token::Text(text) => crate::number::parse(text),
+        _ => None,
+    };
+    number.ok_or_else(|| WireError::unexpected(format!("expected a value, found {token:?}")))
 }
 
 /// `{"k":"v"}`.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use backlot_meters::buckets;
 use backlot_series::{Consolidation, Query};
 
 use super::Operand::{Lines, List, Number, Query as Condition, Text};
 use super::{Form, Operand, named};
 use crate::expr::{Binary, Change, Kind, Unary};
-use crate::percentile::{BUCKETS, bound};
 use crate::stack::{Item, Machine};
 use crate::{Aggregate, DataExpr, Error, Expr, Styled, number, time};
 
@@ -205,8 +205,8 @@ fn sample_count(machine: &mut Machine, least: f64, most: f64) -> Result<(), Erro
         let query = machine.pop_query()?;
         // Seconds for timers, plain for distribution summaries, whose buckets are in nanoseconds and plain.
         let within = |unit: f64, letter: char| {
-            (0..BUCKETS)
-                .filter(move |&bucket| (least..=most).contains(&(bound(bucket) as f64 * unit)))
+            (0..buckets::COUNT)
+                .filter(move |&bucket| (least..=most).contains(&(buckets::upper_bound(bucket) as f64 * unit)))
                 .map(move |bucket| Arc::from(format!("{letter}{bucket:04X}")))
         };
         let names = within(1e-9, 'T').chain(within(1.0, 'D')).collect();

@@ -2,9 +2,14 @@
 
 use std::collections::HashMap;
 
+use backlot_atlas::wire::SmileWriter;
 use backlot_meters::{Measurement, Op, TagValue};
 
-use super::{Format, Operation, smile};
+use super::Format;
+
+/// The operations of a payload.
+const ADD: u64 = 0;
+const MAX: u64 = 10;
 
 /// Writes a payload of these measurements, each with the common tags that its id does not have itself.
 ///
@@ -43,8 +48,8 @@ pub fn encode<'a>(
         }
         let name = strings.index(TagValue::Text(measurement.id.name()));
         let operation = match measurement.op() {
-            Op::Add => Operation::ADD,
-            Op::Max => Operation::MAX,
+            Op::Add => ADD,
+            Op::Max => MAX,
         };
         updates.extend([Piece::Integer(name_key), Piece::Integer(name)]);
         updates.extend([Piece::Integer(operation), Piece::Float(measurement.value)]);
@@ -105,55 +110,18 @@ fn json(strings: &Strings<'_>, updates: &[Piece]) -> Vec<u8> {
 }
 
 fn smile(strings: &Strings<'_>, updates: &[Piece]) -> Vec<u8> {
-    let mut out = smile::HEADER.to_vec();
-    out.push(smile::ARRAY_START);
-    smile_integer(strings.ordered.len() as u64, &mut out);
+    let mut writer = SmileWriter::default();
+    writer.array_start();
+    writer.whole(strings.ordered.len() as i64);
     for string in &strings.ordered {
-        smile_string(string.as_str(), &mut out);
+        writer.text(string.as_str());
     }
     for piece in updates {
         match piece {
-            Piece::Integer(value) => smile_integer(*value, &mut out),
-            Piece::Float(value) => smile_float(*value, &mut out),
+            Piece::Integer(value) => writer.whole(value.cast_signed()),
+            Piece::Float(value) => writer.double(*value),
         }
     }
-    out.push(smile::ARRAY_END);
-    out
-}
-
-fn smile_integer(value: u64, out: &mut Vec<u8>) {
-    let zigzag = value << 1;
-    if zigzag < 0x20 {
-        out.push(smile::SMALL_INT + zigzag as u8);
-        return;
-    }
-    out.push(if u32::try_from(zigzag).is_ok() { smile::INT_32 } else { smile::INT_64 });
-    // Six bits at the end, seven before, without leading zeros.
-    let groups = (zigzag >> 6).checked_ilog2().map_or(0, |top| top / 7 + 1);
-    for group in (0..groups).rev() {
-        out.push((zigzag >> (6 + 7 * group) & 0x7F) as u8);
-    }
-    out.push(0x80 | (zigzag & 0x3F) as u8);
-}
-
-fn smile_float(value: f64, out: &mut Vec<u8>) {
-    out.push(smile::FLOAT_64);
-    let bits = value.to_bits();
-    out.extend((0..10).rev().map(|group| (bits >> (7 * group) & 0x7F) as u8));
-}
-
-fn smile_string(text: &str, out: &mut Vec<u8>) {
-    match text.len() {
-        0 => out.push(smile::EMPTY_STRING),
-        // Tokens of 1 to 32 and of 33 to 64 bytes follow each other.
-        length @ 1..=64 => {
-            out.push(smile::TINY_ASCII - 1 + length as u8);
-            out.extend_from_slice(text.as_bytes());
-        }
-        _ => {
-            out.push(smile::LONG_ASCII);
-            out.extend_from_slice(text.as_bytes());
-            out.push(smile::END_OF_STRING);
-        }
-    }
+    writer.array_end();
+    writer.into_bytes()
 }

@@ -12,6 +12,8 @@ pub(crate) enum Csf {
     Watson,
     /// Mode 2.
     Blend,
+    /// Mode 2 of `float_adm`: the sensitivity of the paper that DLM comes from (Li, Zhang, Ma and Ngan 2011).
+    Native,
 }
 
 /// Where and how the picture is looked at.
@@ -43,6 +45,7 @@ pub(crate) fn weights(csf: Csf, viewing: Viewing, scale: usize) -> Result<[f32; 
             let line = 1.0 / watson(viewing, scale, 0);
             Ok([line, line, 1.0 / watson(viewing, scale, 1)])
         }
+        Csf::Native => Ok([0, 0, 1].map(|orientation| native(viewing, scale, orientation))),
         Csf::Blend => {
             let blend = BLENDS.iter().find(|(product, ..)| (product - angle).abs() < 1e-6);
             let (_, line, diagonal) = blend.ok_or_else(|| Error::Options {
@@ -54,6 +57,15 @@ pub(crate) fn weights(csf: Csf, viewing: Viewing, scale: usize) -> Result<[f32; 
             Ok([line[scale], line[scale], diagonal[scale]])
         }
     }
+}
+
+/// Mannos and Sakrison's sensitivity at the band's frequency; diagonals are seen less.
+fn native(viewing: Viewing, scale: usize, orientation: usize) -> f32 {
+    let degree = (viewing.distance * f64::from(viewing.height) * std::f64::consts::PI / 180.0) as f32;
+    let frequency = (f64::from(degree) / 2.0_f64.powi(scale as i32 + 1)) as f32;
+    let frequency = if orientation == 1 { (f64::from(frequency) / 0.7) as f32 } else { frequency };
+    let frequency = f64::from(frequency);
+    ((0.31 + 0.69 * frequency) * (-0.29 * frequency).exp()) as f32
 }
 
 /// Smallest visible quantisation step of a luma band (Watson, Yang, Solomon and Villasenor 1997, equation 10);

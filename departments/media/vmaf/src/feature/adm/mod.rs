@@ -7,17 +7,21 @@
 //! Rows flow through a ring of three, because a threshold needs the rows above and below; no plane of intermediate values
 //! but the bands themselves is kept. Variants of options share the bands.
 
-mod csf;
-mod dwt;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(super) mod csf;
+pub(super) mod dwt;
 mod rows;
+
+use std::ops::Range;
 
 use backlot_frames::Frame;
 
 use self::csf::{Csf, Viewing};
 use self::dwt::{Bands, Dwt};
-use self::rows::{Masks, Three};
+use self::rows::Masks;
 use super::spec::Values;
-use crate::kernel::{PlanePair, ceil_log2, plane_pair};
+use crate::kernel::ceil_log2;
 use crate::{Error, Isa};
 
 /// Share of each side that is left out at each border.
@@ -89,19 +93,32 @@ pub(crate) struct AdmScore {
     pub(crate) scales: [(f32, f32); 4],
 }
 
-/// Scratch: the bands of two levels for both pictures, and the ring of rows.
+/// Scratch: the reference's bands, those of two levels of a distorted picture, and the ring of rows.
 #[derive(Debug, Default)]
 pub(crate) struct Adm {
     dwt: Dwt,
-    reference: [Bands; 2],
+    reference: [Bands; SCALES],
     distorted: [Bands; 2],
     ring: [Slot; 3],
     threshold: Vec<i32>,
 }
 
+/// Wavelet levels.
+const SCALES: usize = 4;
+
 /// One decoupled row.
 #[derive(Debug, Default)]
 struct Slot {
+    /// What the reference explains, before any enhancement.
+    explained: [Vec<i32>; 3],
+    /// -1 where the directions of both pictures agree.
+    agrees: Vec<i32>,
+    parts: Vec<Part>,
+}
+
+/// One decoupled row of one variant.
+#[derive(Debug, Default)]
+struct Part {
     restored: [Vec<i32>; 3],
     additive: [Vec<i32>; 3],
     /// Mask rows of the additive part (for DLM) and of the restored part (for AIM).
@@ -110,10 +127,15 @@ struct Slot {
 }
 
 impl Slot {
-    fn resize(&mut self, width: usize) {
-        let rows = self.restored.iter_mut().chain(&mut self.additive);
-        for row in rows.chain(&mut self.around).chain(&mut self.centre) {
-            row.resize(width, 0);
+    fn resize(&mut self, width: usize, variants: usize) {
+        self.explained.iter_mut().for_each(|row| row.resize(width, 0));
+        self.agrees.resize(width, 0);
+        self.parts.resize_with(variants, Part::default);
+        for part in &mut self.parts {
+            let rows = part.restored.iter_mut().chain(&mut part.additive);
+            for row in rows.chain(&mut part.around).chain(&mut part.centre) {
+                row.resize(width, 0);
+            }
         }
     }
 }
@@ -153,184 +175,256 @@ struct Contrast {
     additive: [i64; 3],
 }
 
+/// A variant at one scale.
+struct Variant<'a> {
+    options: &'a AdmOptions,
+    weights: Weights,
+}
+
 impl Adm {
     /// The least side: below it the wavelet's coarsest level has no middle.
     pub(crate) const MIN_SIDE: usize = 17;
 
-    /// Scores of a frame for each of `variants`.
+    /// Scores of each of `distorted` for each of `variants`. The reference is transformed once.
     pub(crate) fn scores(
         &mut self,
         isa: Isa,
         reference: &Frame,
+        distorted: &[&Frame],
+        variants: &[AdmOptions],
+    ) -> Result<Vec<Vec<AdmScore>>, Error> {
+        let mut reference_bands = std::mem::take(&mut self.reference);
+        let energies: [[Sum; 3]; SCALES] = std::array::from_fn(|scale| {
+            let (before, from) = reference_bands.split_at_mut(scale);
+            self.dwt.level(isa, reference, scale, before.last(), &mut from[0]);
+            energy(isa, scale, &from[0])
+        });
+        let scores = distorted
+            .iter()
+            .map(|frame| {
+                if frame.format() != reference.format() {
+                    let (expected, got) = (reference.format(), frame.format());
+                    return Err(backlot_frames::Error::FormatMismatch { expected, got }.into());
+                }
+                self.scores_of(isa, &reference_bands, &energies, frame, variants)
+            })
+            .collect();
+        self.reference = reference_bands;
+        scores
+    }
+
+    fn scores_of(
+        &mut self,
+        isa: Isa,
+        reference: &[Bands; SCALES],
+        energies: &[[Sum; 3]; SCALES],
         distorted: &Frame,
         variants: &[AdmOptions],
     ) -> Result<Vec<AdmScore>, Error> {
-        let depth = reference.format().depth().bits();
-        let pair = plane_pair(reference, distorted, 0).ok_or_else(|| {
-            backlot_frames::Error::FormatMismatch { expected: reference.format(), got: distorted.format() }
-        })?;
-        let mut sums = vec![(0.0_f64, 0.0_f64, 0.0_f64); variants.len()];
+        let mut added = vec![0.0_f64; variants.len()];
         let mut scores = vec![AdmScore::default(); variants.len()];
-        for scale in 0..4 {
-            self.transform(isa, pair, depth, scale);
-            for (variant, (sums, score)) in variants.iter().zip(sums.iter_mut().zip(&mut scores)) {
-                let (num, den, added) = if scale == 0 && variant.skip_scale0 {
-                    (0.0, 1e-10, 0.0)
-                } else {
-                    self.scale(isa, variant, scale)?
-                };
-                score.scales[scale] = (num, den);
-                *sums = (sums.0 + f64::from(num), sums.1 + f64::from(den), sums.2 + f64::from(added));
+        let mut bands = std::mem::take(&mut self.distorted);
+        for scale in 0..SCALES {
+            let [even, odd] = &mut bands;
+            let (into, before) = if scale.is_multiple_of(2) { (even, odd) } else { (odd, even) };
+            self.dwt.level(isa, distorted, scale, Some(before), into);
+            let size = into.size();
+            let region = Region::new(size.0, size.1);
+            let (mut places, mut at_scale) = (Vec::new(), Vec::new());
+            for (place, options) in variants.iter().enumerate() {
+                if scale == 0 && options.skip_scale0 {
+                    scores[place].scales[0] = (0.0, 1e-10);
+                    continue;
+                }
+                let factors = csf::weights(options.csf, options.viewing, scale)?;
+                let den = denominator(&energies[scale], region, factors, options.noise_weight);
+                scores[place].scales[scale].1 = den;
+                places.push(place);
+                at_scale.push(Variant { options, weights: fixed_weights(options, scale, factors) });
+            }
+            let contrasts = self.contrast(isa, scale, &reference[scale], into, region, &at_scale);
+            for ((place, variant), contrast) in places.into_iter().zip(&at_scale).zip(contrasts) {
+                if !variant.options.skip_aim {
+                    added[place] += f64::from(pooled(contrast.additive, scale, size, region, 0.0));
+                }
+                scores[place].scales[scale].0 =
+                    pooled(contrast.restored, scale, size, region, variant.options.noise_weight);
             }
         }
-        let area = (reference.format().width() * reference.format().height()) as f64;
+        self.distorted = bands;
+        let area = (distorted.format().width() * distorted.format().height()) as f64;
         let limit = 1e-10 * area / (1920.0 * 1080.0);
-        for ((num, den, added), score) in sums.into_iter().zip(&mut scores) {
-            let (num, den) = (if num < limit { 0.0 } else { num }, if den < limit { 0.0 } else { den });
+        for (score, added) in scores.iter_mut().zip(added) {
+            let mut sums = (0.0, 0.0);
+            for (num, den) in score.scales {
+                sums = (sums.0 + f64::from(num), sums.1 + f64::from(den));
+            }
+            let (num, den) =
+                (if sums.0 < limit { 0.0 } else { sums.0 }, if sums.1 < limit { 0.0 } else { sums.1 });
             (score.kept, score.added) = if den == 0.0 { (1.0, 0.0) } else { (num / den, added / den) };
         }
         Ok(scores)
     }
 
-    fn transform(&mut self, isa: Isa, pair: PlanePair<'_>, depth: u32, scale: usize) {
-        for (side, levels) in [&mut self.reference, &mut self.distorted].into_iter().enumerate() {
-            let [even, odd] = levels;
-            let (into, before) = if scale.is_multiple_of(2) { (even, odd) } else { (odd, even) };
-            match (scale, pair) {
-                (0, PlanePair::Eight(a, b)) => {
-                    self.dwt.first(isa, if side == 0 { a } else { b }, depth, into);
-                }
-                (0, PlanePair::Deep(a, b)) => {
-                    self.dwt.first(isa, if side == 0 { a } else { b }, depth, into);
-                }
-                _ => self.dwt.later(isa, &before.approximation, scale, into),
-            }
-        }
-    }
-
-    /// Numerator, denominator and added detail of one scale.
-    fn scale(&mut self, isa: Isa, options: &AdmOptions, scale: usize) -> Result<(f32, f32, f32), Error> {
-        let factors = csf::weights(options.csf, options.viewing, scale)?;
-        let bands = &self.reference[scale % 2].detail;
-        let (width, height) = (bands[0].width, bands[0].height);
-        let region = Region::new(width, height);
-        let weights = fixed_weights(options, scale, factors);
-        let contrast = self.contrast(isa, options, scale, region, weights);
-        let added = if options.skip_aim {
-            0.0
-        } else {
-            pooled(contrast.additive, scale, (width, height), region, 0.0)
-        };
-        let num = pooled(contrast.restored, scale, (width, height), region, options.noise_weight);
-        let den = self.energy(isa, scale, region, factors, options.noise_weight);
-        Ok((num, den, added))
-    }
-
+    /// Cube sums of a scale for each variant. Variants share how the distorted detail is explained by the reference's.
     fn contrast(
         &mut self,
         isa: Isa,
-        options: &AdmOptions,
         scale: usize,
+        reference: &Bands,
+        distorted: &Bands,
         region: Region,
-        weights: Weights,
-    ) -> Contrast {
-        let (reference, distorted) = (&self.reference[scale % 2].detail, &self.distorted[scale % 2].detail);
-        let (width, height) = (reference[0].width, reference[0].height);
+        variants: &[Variant<'_>],
+    ) -> Vec<Contrast> {
+        let (width, height) = reference.size();
         for slot in &mut self.ring {
-            slot.resize(width);
+            slot.resize(width, variants.len());
         }
         self.threshold.resize(width, 0);
         let row_shift = ceil_log2(height as u64);
-        let cos_squared = rows::cos_squared();
         let cubes = cube_shifts(scale, width);
         let (from, to) = (region.left.saturating_sub(1), (region.right + 1).min(width));
-        let mut contrast = Contrast::default();
+        let mut contrasts = vec![Contrast::default(); variants.len()];
         let mut decoupled = region.top.saturating_sub(1);
         for y in region.top..region.bottom {
             while decoupled < (y + 2).min(height) {
-                let o: Three<'_> = std::array::from_fn(|band| &reference[band].row(decoupled)[from..to]);
-                let t: Three<'_> = std::array::from_fn(|band| &distorted[band].row(decoupled)[from..to]);
-                let slot = &mut self.ring[decoupled % 3];
-                let restored = slot.restored.each_mut().map(|row| &mut row[from..to]);
-                let additive = slot.additive.each_mut().map(|row| &mut row[from..to]);
-                match scale {
-                    0 => rows::decouple_first(isa, o, t, options.gain_limit, cos_squared, restored, additive),
-                    _ => rows::decouple_later(isa, o, t, options.gain_limit, cos_squared, restored, additive),
-                }
-                slot.mask(isa, weights, from, to, options.skip_aim);
+                self.ring[decoupled % 3].decouple(
+                    isa,
+                    scale,
+                    [reference, distorted],
+                    decoupled,
+                    from..to,
+                    variants,
+                );
                 decoupled += 1;
             }
             let above = if y == 0 { 1.min(height - 1) } else { y - 1 };
-            let [above, here, below] = [above, y, (y + 1).min(height - 1)].map(|row| &self.ring[row % 3]);
-            let parts = if options.skip_aim { 1 } else { 2 };
-            for part in 0..parts {
-                let masks = Masks {
-                    around: [&above.around[part], &here.around[part], &below.around[part]],
-                    centre: &here.centre[part],
-                };
-                rows::thresholds(isa, masks, region.left, region.right, &mut self.threshold);
-                let (source, sums) = if part == 0 {
-                    (&here.restored, &mut contrast.restored)
-                } else {
-                    (&here.additive, &mut contrast.additive)
-                };
-                let source = source.each_ref().map(|row| &row[region.left..region.right]);
-                let threshold = &self.threshold[region.left..region.right];
-                let row = match weights {
-                    Weights::First(weights) => rows::contrast_first(isa, source, threshold, weights, cubes),
-                    Weights::Later(weights) => {
-                        rows::contrast_later(isa, source, threshold, weights, cubes[0])
+            let rows = [above, y, (y + 1).min(height - 1)].map(|row| &self.ring[row % 3].parts);
+            for (place, (variant, contrast)) in variants.iter().zip(&mut contrasts).enumerate() {
+                let [above, here, below] = rows.map(|parts| &parts[place]);
+                let parts = if variant.options.skip_aim { 1 } else { 2 };
+                for part in 0..parts {
+                    let masks = Masks {
+                        around: [&above.around[part], &here.around[part], &below.around[part]],
+                        centre: &here.centre[part],
+                    };
+                    rows::thresholds(isa, masks, region.left, region.right, &mut self.threshold);
+                    let (source, sums) = if part == 0 {
+                        (&here.restored, &mut contrast.restored)
+                    } else {
+                        (&here.additive, &mut contrast.additive)
+                    };
+                    let source = source.each_ref().map(|row| &row[region.left..region.right]);
+                    let threshold = &self.threshold[region.left..region.right];
+                    let row = match variant.weights {
+                        Weights::First(weights) => {
+                            rows::contrast_first(isa, source, threshold, weights, cubes)
+                        }
+                        Weights::Later(weights) => {
+                            rows::contrast_later(isa, source, threshold, weights, cubes[0])
+                        }
+                    };
+                    for (sum, row) in sums.iter_mut().zip(row) {
+                        *sum += rounded_shift(row, row_shift);
                     }
-                };
-                for (sum, row) in sums.iter_mut().zip(row) {
-                    *sum += rounded_shift(row, row_shift);
                 }
             }
         }
-        contrast
-    }
-
-    /// The denominator: what the reference's own detail amounts to.
-    fn energy(&self, isa: Isa, scale: usize, region: Region, factors: [f32; 3], noise_weight: f64) -> f32 {
-        let bands = &self.reference[scale % 2].detail;
-        let mut total = 0.0_f32;
-        let noise = cube_root((region.area() as f64 * noise_weight) as f32);
-        for (band, factor) in bands.iter().zip(factors) {
-            let lines = (region.top..region.bottom).map(|y| &band.row(y)[region.left..region.right]);
-            let (sum, shift) = if scale == 0 {
-                let row_shift = ceil_log2(region.area() as u64).saturating_sub(20);
-                let sum: i64 =
-                    lines.map(|line| rounded_shift(rows::energy_first(isa, line) as i64, row_shift)).sum();
-                (sum, 18 - row_shift as i32)
-            } else {
-                let square = [31, 30, 31][scale - 1];
-                let cube = ceil_log2((region.right - region.left) as u64);
-                let row_shift = ceil_log2((region.bottom - region.top) as u64);
-                let sum: i64 = lines
-                    .map(|line| rounded_shift(rows::energy_later(isa, line, square, cube) as i64, row_shift))
-                    .sum();
-                (sum, [32, 27, 23][scale - 1] - row_shift as i32 - cube as i32)
-            };
-            let energy = sum as f64 / 2.0_f64.powi(shift) * f64::from(factor).powi(3);
-            total += cube_root(energy as f32) + noise;
-        }
-        total
+        contrasts
     }
 }
 
 impl Slot {
-    fn mask(&mut self, isa: Isa, weights: Weights, from: usize, to: usize, skip_aim: bool) {
-        let parts = [&self.additive, &self.restored];
-        for (part, bands) in parts.into_iter().enumerate().take(if skip_aim { 1 } else { 2 }) {
-            let bands = bands.each_ref().map(|row| &row[from..to]);
-            let around = &mut self.around[part][from..to];
-            let centre = &mut self.centre[part][from..to];
-            match weights {
-                Weights::First(weights) => rows::mask_first(isa, bands, weights, around, centre),
-                Weights::Later(weights) => rows::mask_later(isa, bands, weights, around, centre),
+    /// Decouples a row for all variants, and makes their masks.
+    fn decouple(
+        &mut self,
+        isa: Isa,
+        scale: usize,
+        [reference, distorted]: [&Bands; 2],
+        y: usize,
+        columns: Range<usize>,
+        variants: &[Variant<'_>],
+    ) {
+        let explained = self.explained.each_mut().map(|row| &mut row[columns.clone()]);
+        let agrees = &mut self.agrees[columns.clone()];
+        let cos_squared = rows::cos_squared();
+        if scale == 0 {
+            let [o, t] = [reference, distorted].map(|bands| bands.fine_row(y, columns.clone()));
+            rows::explain_first(isa, o, t, cos_squared, explained, agrees);
+        } else {
+            let [o, t] = [reference, distorted].map(|bands| bands.row(y, columns.clone()));
+            rows::explain_later(isa, o, t, cos_squared, explained, agrees);
+        }
+        let explained = self.explained.each_ref().map(|row| &row[columns.clone()]);
+        let agrees = &self.agrees[columns.clone()];
+        for (part, variant) in self.parts.iter_mut().zip(variants) {
+            for band in 0..3 {
+                let restored = &mut part.restored[band][columns.clone()];
+                let additive = &mut part.additive[band][columns.clone()];
+                let limit = variant.options.gain_limit;
+                let explained = explained[band];
+                if scale == 0 {
+                    let t = &distorted.fine[band].row(y)[columns.clone()];
+                    rows::enhance_first(isa, explained, agrees, t, limit, restored, additive);
+                } else {
+                    let t = &distorted.detail[band].row(y)[columns.clone()];
+                    rows::enhance_later(isa, explained, agrees, t, limit, restored, additive);
+                }
+            }
+            let masked = [&part.additive, &part.restored];
+            let count = if variant.options.skip_aim { 1 } else { 2 };
+            for (index, bands) in masked.into_iter().enumerate().take(count) {
+                let bands = bands.each_ref().map(|row| &row[columns.clone()]);
+                let around = &mut part.around[index][columns.clone()];
+                let centre = &mut part.centre[index][columns.clone()];
+                match variant.weights {
+                    Weights::First(weights) => rows::mask_first(isa, bands, weights, around, centre),
+                    Weights::Later(weights) => rows::mask_later(isa, bands, weights, around, centre),
+                }
             }
         }
     }
+}
+
+/// A sum of cubes and the bits of its fraction.
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    cubes: i64,
+    fraction: i32,
+}
+
+/// Cube sums of the reference's own detail.
+fn energy(isa: Isa, scale: usize, bands: &Bands) -> [Sum; 3] {
+    let (width, height) = bands.size();
+    let region = Region::new(width, height);
+    let columns = region.left..region.right;
+    std::array::from_fn(|band| {
+        if scale == 0 {
+            let row_shift = ceil_log2(region.area() as u64).saturating_sub(20);
+            let row = |y: usize| rows::energy_first(isa, &bands.fine[band].row(y)[columns.clone()]);
+            let cubes = (region.top..region.bottom).map(|y| rounded_shift(row(y) as i64, row_shift)).sum();
+            Sum { cubes, fraction: 18 - row_shift as i32 }
+        } else {
+            let square = [31, 30, 31][scale - 1];
+            let cube = ceil_log2((region.right - region.left) as u64);
+            let row_shift = ceil_log2((region.bottom - region.top) as u64);
+            let row =
+                |y: usize| rows::energy_later(isa, &bands.detail[band].row(y)[columns.clone()], square, cube);
+            let cubes = (region.top..region.bottom).map(|y| rounded_shift(row(y) as i64, row_shift)).sum();
+            Sum { cubes, fraction: [32, 27, 23][scale - 1] - row_shift as i32 - cube as i32 }
+        }
+    })
+}
+
+/// The denominator: what the reference's own detail amounts to.
+fn denominator(sums: &[Sum; 3], region: Region, factors: [f32; 3], noise_weight: f64) -> f32 {
+    let noise = cube_root((region.area() as f64 * noise_weight) as f32);
+    let mut total = 0.0_f32;
+    for (sum, factor) in sums.iter().zip(factors) {
+        let energy = sum.cubes as f64 / 2.0_f64.powi(sum.fraction) * f64::from(factor).powi(3);
+        total += cube_root(energy as f32) + noise;
+    }
+    total
 }
 
 fn fixed_weights(options: &AdmOptions, scale: usize, factors: [f32; 3]) -> Weights {

@@ -1,17 +1,19 @@
 //! The row kernels of ADM, at scale 0 (16-bit bands) and at the others (32-bit bands).
 //!
-//! *Decouple*: each detail coefficient of the distorted picture is split into what the reference explains, at most the
-//! reference itself (or an enhancement of it, where the local direction agrees within a degree), and an additive rest.
+//! *Explain*: what the reference explains of each detail coefficient of the distorted picture, at most the reference itself.
+//! *Enhance*: more than that where the local direction agrees within a degree; what remains is additive.
 //! *Mask*: the weighted rest raises the threshold around it. *Contrast*: what the threshold leaves of the weighted
 //! coefficients is cubed and summed.
 //!
 //! Quotients and products are taken in `f64` where an exact result fits its 53 bits, because vectors of it exist on every
 //! instruction set; the comments say why each fits.
 
-use crate::isa::kernel;
+use crate::isa::{Isa, kernel};
 
 /// Three rows: horizontal, vertical and diagonal band.
 pub(crate) type Three<'a> = [&'a [i32]; 3];
+/// The same at scale 0.
+pub(crate) type Fine<'a> = [&'a [i16]; 3];
 /// Three rows to be written.
 pub(crate) type ThreeMut<'a> = [&'a mut [i32]; 3];
 
@@ -31,51 +33,64 @@ pub(crate) fn cos_squared() -> f64 {
     f64::from((cosine * cosine) as f32)
 }
 
+/// What of the bands `t` of the distorted picture those of the reference, `o`, explain at scale 0, and -1 where the
+/// directions agree.
+pub(crate) fn explain_first(
+    isa: Isa,
+    o: Fine<'_>,
+    t: Fine<'_>,
+    cos_squared: f64,
+    explained: ThreeMut<'_>,
+    agrees: &mut [i32],
+) {
+    #[cfg(target_arch = "x86_64")]
+    if isa.level() == crate::isa::Level::Avx512 && agrees.len() >= super::avx512::MIN_WIDTH {
+        #[allow(unsafe_code, reason = "the processor was asked")]
+        // SAFETY: an `Isa` of this level exists only where the processor was found to have these features.
+        return unsafe { super::avx512::explain_first(o, t, cos_squared, explained, agrees) };
+    }
+    explain_first_plain(isa, o, t, cos_squared, explained, agrees);
+}
+
 kernel! {
-    /// Splits the bands `t` of the distorted picture by those of the reference, `o`, at scale 0.
-    pub(crate) fn decouple_first [] [] (
-        o: Three<'_>, t: Three<'_>, gain_limit: f64, cos_squared: f64, restored: ThreeMut<'_>, additive: ThreeMut<'_>,
+    fn explain_first_plain [] [] (
+        o: Fine<'_>, t: Fine<'_>, cos_squared: f64, explained: ThreeMut<'_>, agrees: &mut [i32],
     ) {
         let width = o[0].len();
         let (o, t) = (o.map(|row| &row[..width]), t.map(|row| &row[..width]));
-        let restored = restored.map(|row| &mut row[..width]);
-        let additive = additive.map(|row| &mut row[..width]);
+        let explained = explained.map(|row| &mut row[..width]);
+        let agrees = &mut agrees[..width];
         for x in 0..width {
             // Bands fit 16 bits, so sums of two products fit 32 and a half; `f64` holds them.
             let [oh, ov, th, tv] = [o[0][x], o[1][x], t[0][x], t[1][x]].map(f64::from);
-            let agrees = same_direction!(oh * th + ov * tv, oh * oh + ov * ov, th * th + tv * tv, cos_squared);
+            let is_same = same_direction!(oh * th + ov * tv, oh * oh + ov * ov, th * th + tv * tv, cos_squared);
+            agrees[x] = -i32::from(is_same);
             for band in 0..3 {
-                let (o, t) = (o[band][x], t[band][x]);
+                let (o, t) = (i32::from(o[band][x]), i32::from(t[band][x]));
                 // 2^30 / |o| rounded down, times t: 45 bits.
                 let inverse = (1_073_741_824.0 / f64::from(o.abs().max(1))).floor();
                 let signed = f64::from(if o < 0 { -t } else { t });
                 let quotient = ((inverse * signed + 16_384.0) * (1.0 / 32_768.0)).floor().clamp(0.0, 32_768.0);
                 let k = if o == 0 { 32_768 } else { quotient as i32 };
-                let mut rest = (k * o + 16_384) >> 15;
-                if agrees & (k > 0) {
-                    let (enhanced, t) = (f64::from(rest) * gain_limit, f64::from(t));
-                    let limited = if o > 0 { if enhanced < t { enhanced } else { t } } else if enhanced > t { enhanced } else { t };
-                    rest = if o == 0 { rest } else { limited as i32 };
-                }
-                restored[band][x] = rest;
-                additive[band][x] = i32::from((t - rest) as i16);
+                explained[band][x] = (k * o + 16_384) >> 15;
             }
         }
     }
 }
 
 kernel! {
-    /// Splits the bands `t` of the distorted picture by those of the reference, `o`, at scales 1 to 3.
-    pub(crate) fn decouple_later [] [] (
-        o: Three<'_>, t: Three<'_>, gain_limit: f64, cos_squared: f64, restored: ThreeMut<'_>, additive: ThreeMut<'_>,
+    /// As [`explain_first`], at scales 1 to 3.
+    pub(crate) fn explain_later [] [] (
+        o: Three<'_>, t: Three<'_>, cos_squared: f64, explained: ThreeMut<'_>, agrees: &mut [i32],
     ) {
         let width = o[0].len();
         let (o, t) = (o.map(|row| &row[..width]), t.map(|row| &row[..width]));
-        let restored = restored.map(|row| &mut row[..width]);
-        let additive = additive.map(|row| &mut row[..width]);
+        let explained = explained.map(|row| &mut row[..width]);
+        let agrees = &mut agrees[..width];
         for x in 0..width {
             let [oh, ov, th, tv] = [o[0][x], o[1][x], t[0][x], t[1][x]].map(i64::from);
-            let agrees = same_direction!(oh * th + ov * tv, oh * oh + ov * ov, th * th + tv * tv, cos_squared);
+            let is_same = same_direction!(oh * th + ov * tv, oh * oh + ov * ov, th * th + tv * tv, cos_squared);
+            agrees[x] = -i32::from(is_same);
             for band in 0..3 {
                 let (o, t) = (o[band][x], t[band][x]);
                 // The divisor has at most 15 bits and a half; what is cut off it is cut off the quotient.
@@ -88,16 +103,70 @@ kernel! {
                 let scale = f64::from_bits(u64::from(1023 - 15 - shift) << 52);
                 let quotient = (inverse * signed * scale + 0.5).floor().clamp(0.0, 32_768.0);
                 let k = if o == 0 { 32_768.0 } else { quotient };
-                let mut rest = ((k * f64::from(o) + 16_384.0) * (1.0 / 32_768.0)).floor();
-                if agrees & (k > 0.0) {
-                    let (enhanced, t) = (rest * gain_limit, f64::from(t));
-                    let limited = if o > 0 { if enhanced < t { enhanced } else { t } } else if enhanced > t { enhanced } else { t };
-                    rest = if o == 0 { rest } else { limited };
-                }
-                let rest = rest as i32;
-                restored[band][x] = rest;
-                additive[band][x] = t.wrapping_sub(rest);
+                explained[band][x] = ((k * f64::from(o) + 16_384.0) * (1.0 / 32_768.0)).floor() as i32;
             }
+        }
+    }
+}
+
+/// What a row restores of a band, enhanced up to `limit` times where directions agree but never beyond `t`; and what is
+/// added, which is kept in 16 bits. What is explained has the reference's sign, or is nothing.
+pub(crate) fn enhance_first(
+    isa: Isa,
+    explained: &[i32],
+    agrees: &[i32],
+    t: &[i16],
+    limit: f64,
+    restored: &mut [i32],
+    additive: &mut [i32],
+) {
+    // What is explained fits 16 bits, so that up to 2^14 times as much fits 32.
+    const MOST: f64 = 16_384.0;
+    if limit.fract() == 0.0 && (0.0..=MOST).contains(&limit) {
+        enhance_whole(isa, explained, agrees, t, limit as i32, restored, additive);
+    } else {
+        enhance_later(isa, explained, agrees, t, limit, restored, additive);
+        for value in additive {
+            *value = i32::from(*value as i16);
+        }
+    }
+}
+
+kernel! {
+    fn enhance_whole [] [] (
+        explained: &[i32], agrees: &[i32], t: &[i16], limit: i32, restored: &mut [i32], additive: &mut [i32],
+    ) {
+        let width = explained.len();
+        let (agrees, t) = (&agrees[..width], &t[..width]);
+        let (restored, additive) = (&mut restored[..width], &mut additive[..width]);
+        for x in 0..width {
+            let (rest, t) = (explained[x], i32::from(t[x]));
+            let enhanced = rest * limit;
+            let limited = if rest > 0 { enhanced.min(t) } else { enhanced.max(t) };
+            let rest = if (agrees[x] != 0) & (rest != 0) { limited } else { rest };
+            restored[x] = rest;
+            additive[x] = i32::from((t - rest) as i16);
+        }
+    }
+}
+
+kernel! {
+    /// As [`enhance_first`], at scales 1 to 3.
+    pub(crate) fn enhance_later [T: Copy + Into<i32>] [T] (
+        explained: &[i32], agrees: &[i32], t: &[T], limit: f64, restored: &mut [i32], additive: &mut [i32],
+    ) {
+        let width = explained.len();
+        let (agrees, t) = (&agrees[..width], &t[..width]);
+        let (restored, additive) = (&mut restored[..width], &mut additive[..width]);
+        for x in 0..width {
+            let (rest, t): (i32, i32) = (explained[x], t[x].into());
+            let (enhanced, wide) = (f64::from(rest) * limit, f64::from(t));
+            let least = if enhanced < wide { enhanced } else { wide };
+            let most = if enhanced > wide { enhanced } else { wide };
+            let limited = if rest > 0 { least } else { most } as i32;
+            let rest = if (agrees[x] != 0) & (rest != 0) { limited } else { rest };
+            restored[x] = rest;
+            additive[x] = t.wrapping_sub(rest);
         }
     }
 }
@@ -212,7 +281,7 @@ kernel! {
 
 /// Sums of the cubes of what the thresholds leave of a row, by band, at scale 0; `cube` are the shifts of the cubes.
 pub(crate) fn contrast_first(
-    isa: crate::Isa,
+    isa: Isa,
     source: Three<'_>,
     threshold: &[i32],
     weights: [i32; 3],
@@ -226,7 +295,7 @@ pub(crate) fn contrast_first(
 
 /// As [`contrast_first`], at scales 1 to 3.
 pub(crate) fn contrast_later(
-    isa: crate::Isa,
+    isa: Isa,
     source: Three<'_>,
     threshold: &[i32],
     weights: [i64; 3],
@@ -237,7 +306,7 @@ pub(crate) fn contrast_later(
 
 kernel! {
     /// Sum of `|x|³` of a row of scale 0.
-    pub(crate) fn energy_first [] [] (row: &[i32]) -> u64 {
+    pub(crate) fn energy_first [] [] (row: &[i16]) -> u64 {
         let mut sum = 0_u64;
         for &x in row {
             let size = u64::from(x.unsigned_abs());

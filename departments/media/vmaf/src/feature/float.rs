@@ -1,0 +1,398 @@
+//! The features of VMAF before it was integer arithmetic: `float_vif`, `float_adm` and `float_motion`, which the
+//! `vmaf_float_*` models use.
+//!
+//! They are the same ideas as [`vif`](super::vif), [`adm`](super::adm) and [`motion`](super::motion), on samples of eight
+//! bits around zero in single precision. libvmaf's sums are of single precision too, in an order of its own, so numbers
+//! agree to about six digits, not to the last. They are here for old models; nothing is shared or fast.
+
+use backlot_frames::Frame;
+
+use super::adm::csf::{self, Csf, Viewing};
+use super::adm::dwt::source;
+use super::spec::Values;
+use crate::Error;
+use crate::isa::{Isa, kernel};
+use crate::kernel::{Grid, mirror};
+
+type Plane = Grid<f32>;
+
+/// Options of `float_vif`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct FloatVifOptions {
+    gain_limit: f32,
+    kernel_scale: f32,
+    noise: f32,
+    skip_scale0: bool,
+    least: [f64; 4],
+}
+
+impl FloatVifOptions {
+    pub(crate) fn new(values: &Values) -> Self {
+        let least = |scale: usize| {
+            values.number(["", "vif_scale1_min_val", "vif_scale2_min_val", "vif_scale3_min_val"][scale])
+        };
+        Self {
+            gain_limit: values.number("vif_enhn_gain_limit") as f32,
+            kernel_scale: values.number("vif_kernelscale") as f32,
+            noise: values.number("vif_sigma_nsq") as f32,
+            skip_scale0: values.flag("vif_skip_scale0"),
+            least: [0.0, least(1), least(2), least(3)],
+        }
+    }
+}
+
+/// Options of `float_adm`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct FloatAdmOptions {
+    csf: Csf,
+    viewing: Viewing,
+    gain_limit: f32,
+    noise_weight: f64,
+    dlm_weight: f64,
+    least: f64,
+    skip_scale0: bool,
+}
+
+impl FloatAdmOptions {
+    pub(crate) fn new(values: &Values) -> Result<Self, Error> {
+        let csf = match values.integer("adm_csf_mode") {
+            0 => Csf::Watson,
+            2 => Csf::Native,
+            other => {
+                let reason = format!("adm_csf_mode={other} is not built; take 0 (Watson) or 2 (that of DLM)");
+                return Err(Error::Options { feature: "float_adm", reason });
+            }
+        };
+        let viewing = Viewing {
+            distance: values.number("adm_norm_view_dist"),
+            height: values.integer("adm_ref_display_height") as i32,
+        };
+        Ok(Self {
+            csf,
+            viewing,
+            gain_limit: values.number("adm_enhn_gain_limit") as f32,
+            noise_weight: values.number("adm_noise_weight"),
+            dlm_weight: values.number("adm_dlm_weight"),
+            least: values.number("adm_min_val"),
+            skip_scale0: values.flag("adm_skip_scale0"),
+        })
+    }
+}
+
+/// Luma as eight-bit samples around zero.
+fn luma(frame: &Frame) -> Plane {
+    let mut plane = Plane::default();
+    super::ssim::take_luma(&mut plane, frame);
+    for y in 0..plane.height {
+        plane.row_mut(y).iter_mut().for_each(|sample| *sample -= 128.0);
+    }
+    plane
+}
+
+kernel! {
+    fn add_weighted [] [] (sum: &mut [f32], row: &[f32], weight: f32) {
+        let row = &row[..sum.len()];
+        for x in 0..sum.len() {
+            sum[x] += weight * row[x];
+        }
+    }
+}
+
+/// `value(row)` of all rows, filtered down and then across.
+fn filtered(
+    isa: Isa,
+    (width, height): (usize, usize),
+    filter: &[f32],
+    mut value: impl FnMut(usize, &mut [f32]),
+) -> Plane {
+    let reach = filter.len() / 2;
+    let mut source = Plane::default();
+    source.resize(width, height);
+    for y in 0..height {
+        value(y, source.row_mut(y));
+    }
+    let mut plane = Plane::default();
+    plane.resize(width, height);
+    let mut padded = vec![0.0_f32; width + 2 * reach];
+    for y in 0..height {
+        padded.fill(0.0);
+        for (tap, &weight) in filter.iter().enumerate() {
+            let from = mirror((y + tap) as isize - reach as isize, height);
+            add_weighted(isa, &mut padded[reach..reach + width], source.row(from), weight);
+        }
+        crate::kernel::mirror_row(&mut padded, reach, width);
+        let out = plane.row_mut(y);
+        out.fill(0.0);
+        for (tap, &weight) in filter.iter().enumerate() {
+            add_weighted(isa, out, &padded[tap..tap + width], weight);
+        }
+    }
+    plane
+}
+
+fn blurred(isa: Isa, plane: &Plane, filter: &[f32]) -> Plane {
+    filtered(isa, (plane.width, plane.height), filter, |y, out| out.copy_from_slice(plane.row(y)))
+}
+
+/// A Gaussian of `scale`: `2^(4 - scale) + 1` taps times the kernel's scale, a fifth of them its deviation.
+fn gaussian(scale: u32, kernel_scale: f32) -> Vec<f32> {
+    let size = (((1_u32 << (4 - scale)) + 1) as f32 * kernel_scale).ceil() as usize;
+    let size = (size + usize::from(size.is_multiple_of(2))).max(3);
+    let deviation = f64::from(size as f32 / 5.0);
+    let middle = (size / 2) as f64;
+    let taps: Vec<f64> =
+        (0..size).map(|tap| (-0.5 * ((tap as f64 - middle) / deviation).powi(2)).exp()).collect();
+    let sum: f64 = taps.iter().sum();
+    taps.into_iter().map(|tap| (tap / sum) as f32).collect()
+}
+
+/// VIF of scales 0 to 3.
+pub(crate) fn vif(isa: Isa, options: &FloatVifOptions, reference: &Frame, distorted: &Frame) -> [f64; 4] {
+    let mut pair = [luma(reference), luma(distorted)];
+    let mut scores = [0.0; 4];
+    for scale in 0..4_u32 {
+        let filter = gaussian(scale, options.kernel_scale);
+        if scale > 0 {
+            pair = pair.map(|plane| halved(&blurred(isa, &plane, &filter)));
+        }
+        if scale == 0 && options.skip_scale0 {
+            continue;
+        }
+        let (num, den) = vif_sums(isa, options, &pair, &filter);
+        scores[scale as usize] = f64::from(num) / f64::from(den);
+        if scale > 0 {
+            scores[scale as usize] = scores[scale as usize].max(options.least[scale as usize]);
+        }
+    }
+    scores
+}
+
+/// Even rows and columns.
+fn halved(plane: &Plane) -> Plane {
+    let mut half = Plane::default();
+    half.resize(plane.width / 2, plane.height / 2);
+    for y in 0..half.height {
+        for (out, pair) in half.row_mut(y).iter_mut().zip(plane.row(2 * y).chunks(2)) {
+            *out = pair[0];
+        }
+    }
+    half
+}
+
+/// Information that arrives and that was sent, summed over a scale.
+fn vif_sums(isa: Isa, options: &FloatVifOptions, pair: &[Plane; 2], filter: &[f32]) -> (f32, f32) {
+    const EPSILON: f32 = 1e-10;
+    let [a, b] = pair;
+    let size = (a.width, a.height);
+    let product = |first: &Plane, second: &Plane| {
+        filtered(isa, size, filter, |y, out| {
+            for ((out, a), b) in out.iter_mut().zip(first.row(y)).zip(second.row(y)) {
+                *out = a * b;
+            }
+        })
+    };
+    let (mean1, mean2) = (blurred(isa, a, filter), blurred(isa, b, filter));
+    let (aa, bb, ab) = (product(a, a), product(b, b), product(a, b));
+    let noise = options.noise;
+    let inverse_most = noise * noise / (255.0 * 255.0);
+    let (mut num, mut den) = (0.0_f64, 0.0_f64);
+    for y in 0..size.1 {
+        let rows = [&mean1, &mean2, &aa, &bb, &ab].map(|plane| plane.row(y));
+        for x in 0..size.0 {
+            let [mu1, mu2, aa, bb, ab] = rows.map(|row| row[x]);
+            let covariance = ab - mu1 * mu2;
+            let (mut sigma1, sigma2) = ((aa - mu1 * mu1).max(0.0), (bb - mu2 * mu2).max(0.0));
+            let mut gain = covariance / (sigma1 + EPSILON);
+            let mut rest = sigma2 - gain * covariance;
+            if sigma1 < EPSILON {
+                (gain, rest, sigma1) = (0.0, sigma2, 0.0);
+            }
+            if sigma2 < EPSILON {
+                (gain, rest) = (0.0, 0.0);
+            }
+            if gain < 0.0 {
+                (gain, rest) = (0.0, sigma2);
+            }
+            let (rest, gain) = (rest.max(EPSILON), gain.min(options.gain_limit));
+            if sigma1 < noise {
+                num += f64::from(1.0 - sigma2 * inverse_most);
+                den += 1.0;
+                continue;
+            }
+            den += f64::from((1.0 + sigma1 / noise).log2());
+            if covariance >= 0.0 {
+                num += f64::from((1.0 + gain * gain * sigma1 / (rest + noise)).log2());
+            }
+        }
+    }
+    (num as f32, den as f32)
+}
+
+/// Low-pass of motion.
+const MOTION_FILTER: [f32; 5] = [0.054_488_685, 0.244_201_34, 0.402_619_95, 0.244_201_34, 0.054_488_685];
+
+/// Mean absolute difference of two low-passed luma planes.
+pub(crate) fn motion(isa: Isa, earlier: &Frame, now: &Frame) -> f64 {
+    let [a, b] = [earlier, now].map(|frame| blurred(isa, &luma(frame), &MOTION_FILTER));
+    let mut sum = 0.0_f64;
+    for y in 0..a.height {
+        let row = a.row(y).iter().zip(b.row(y)).map(|(a, b)| f64::from((a - b).abs()));
+        sum += row.sum::<f64>();
+    }
+    f64::from((sum / (a.width * a.height) as f64) as f32)
+}
+
+/// Bands of a wavelet level: approximation, and horizontal, vertical and diagonal detail.
+struct Bands {
+    approximation: Plane,
+    detail: [Plane; 3],
+}
+
+fn wavelet(plane: &Plane) -> Bands {
+    const LOW: [f32; 4] = [0.482_962_92, 0.836_516_3, 0.224_143_87, -0.129_409_52];
+    const HIGH: [f32; 4] = [-0.129_409_52, -0.224_143_87, 0.836_516_3, -0.482_962_92];
+    let (width, height) = (plane.width, plane.height);
+    let empty = || {
+        let mut band = Plane::default();
+        band.resize(width.div_ceil(2), height.div_ceil(2));
+        band
+    };
+    let mut bands = Bands { approximation: empty(), detail: [empty(), empty(), empty()] };
+    let (mut low, mut high) = (vec![0.0_f32; width], vec![0.0_f32; width]);
+    for y in 0..height.div_ceil(2) {
+        let rows: [&[f32]; 4] = std::array::from_fn(|tap| plane.row(source(y, tap, height)));
+        for x in 0..width {
+            let dot = |filter: [f32; 4]| (0..4).fold(0.0, |sum, tap| sum + filter[tap] * rows[tap][x]);
+            (low[x], high[x]) = (dot(LOW), dot(HIGH));
+        }
+        let [h, v, d] = &mut bands.detail;
+        let out = [(&low, LOW, &mut bands.approximation), (&low, HIGH, v), (&high, LOW, h), (&high, HIGH, d)];
+        for (row, filter, band) in out {
+            for (x, value) in band.row_mut(y).iter_mut().enumerate() {
+                *value = (0..4).fold(0.0, |sum, tap| sum + filter[tap] * row[source(x, tap, width)]);
+            }
+        }
+    }
+    bands
+}
+
+/// adm2, aim, adm3 and the four scales.
+pub(crate) fn adm(
+    options: &FloatAdmOptions,
+    reference: &Frame,
+    distorted: &Frame,
+) -> Result<[f64; 7], Error> {
+    let (mut num, mut den, mut added) = (0.0, 0.0, 0.0);
+    let mut scales = [0.0; 4];
+    let mut pair = [luma(reference), luma(distorted)];
+    let format = reference.format();
+    let area = (format.width() * format.height()) as f64;
+    for scale in 0..4 {
+        let [o, t] = pair.map(|plane| wavelet(&plane));
+        let sums = if scale == 0 && options.skip_scale0 {
+            [0.0, 1e-10, 0.0]
+        } else {
+            adm_scale(options, &o.detail, &t.detail, csf::weights(options.csf, options.viewing, scale)?)
+        };
+        scales[scale] = sums[0] / sums[1];
+        (num, den, added) = (num + sums[0], den + sums[1], added + sums[2]);
+        pair = [o.approximation, t.approximation];
+    }
+    // A flat picture keeps everything.
+    let limit = 1e-10 * area / (1920.0 * 1080.0);
+    let kept = if den < limit { 1.0 } else { (if num < limit { 0.0 } else { num }) / den };
+    let aim = if den < limit { 0.0 } else { (added / den).min(1.0) };
+    let joined = (kept * options.dlm_weight + (1.0 - aim) * (1.0 - options.dlm_weight)).max(options.least);
+    Ok([kept, aim, joined, scales[0], scales[1], scales[2], scales[3]])
+}
+
+/// What is kept of the detail of one scale, all of it, and what is added.
+fn adm_scale(options: &FloatAdmOptions, o: &[Plane; 3], t: &[Plane; 3], factors: [f32; 3]) -> [f64; 3] {
+    let (width, height) = (o[0].width, o[0].height);
+    let mut parts: [[Plane; 3]; 2] = Default::default();
+    for plane in parts.iter_mut().flatten() {
+        plane.resize(width, height);
+    }
+    let cosine = (1.0 * std::f64::consts::PI / 180.0).cos();
+    let cos_squared = (cosine * cosine) as f32;
+    for y in 0..height {
+        for x in 0..width {
+            let (o, t) = (o.each_ref().map(|band| band.row(y)[x]), t.each_ref().map(|band| band.row(y)[x]));
+            let product = o[0] * t[0] + o[1] * t[1];
+            let squares = (o[0] * o[0] + o[1] * o[1], t[0] * t[0] + t[1] * t[1]);
+            let agrees = product >= 0.0 && product * product >= cos_squared * squares.0 * squares.1;
+            for band in 0..3 {
+                let share = (t[band] / (o[band] + 1e-30)).clamp(0.0, 1.0);
+                let mut restored = share * o[band];
+                if agrees && restored > 0.0 {
+                    restored = (restored * options.gain_limit).min(t[band]);
+                } else if agrees && restored < 0.0 {
+                    restored = (restored * options.gain_limit).max(t[band]);
+                }
+                parts[0][band].row_mut(y)[x] = restored * factors[band];
+                parts[1][band].row_mut(y)[x] = (t[band] - restored) * factors[band];
+            }
+        }
+    }
+    let border = |n: usize| (n as f64 * 0.1 - 0.5) as usize;
+    let (left, top) = (border(width), border(height));
+    let (right, bottom) = (width - left, height - top);
+    let noise = |weight: f64| f64::from((((right - left) * (bottom - top)) as f64 * weight) as f32).cbrt();
+    let [restored, additive] = &parts;
+    let contrast = |bands: &[Plane; 3], other: &[Plane; 3], weight: f64| {
+        let mut sums = [0.0_f64; 3];
+        for y in top..bottom {
+            for x in left..right {
+                let threshold = threshold(other, x, y);
+                for (sum, band) in sums.iter_mut().zip(bands) {
+                    let left = f64::from((band.row(y)[x].abs() - threshold).max(0.0));
+                    *sum += left * left * left;
+                }
+            }
+        }
+        sums.into_iter().map(|sum| sum.cbrt() + noise(weight)).sum::<f64>()
+    };
+    let mut energy = 0.0;
+    for (band, factor) in o.iter().zip(factors) {
+        let rows = (top..bottom).flat_map(|y| &band.row(y)[left..right]);
+        energy += rows.map(|value| f64::from((value * factor).abs()).powi(3)).sum::<f64>().cbrt()
+            + noise(options.noise_weight);
+    }
+    [contrast(restored, additive, options.noise_weight), energy, contrast(additive, restored, 0.0)]
+}
+
+/// What the other part around a place hides there: a thirtieth of its neighbours, a fifteenth of itself, of all bands.
+/// Above and left of the picture lies its second row and column, below and right its last.
+fn threshold(other: &[Plane; 3], x: usize, y: usize) -> f32 {
+    let around = |at: usize, n: usize| [if at == 0 { 1.min(n - 1) } else { at - 1 }, at, (at + 1).min(n - 1)];
+    let mut sum = 0.0_f32;
+    for band in other {
+        for (row, y) in around(y, band.height).into_iter().enumerate() {
+            for (column, x) in around(x, band.width).into_iter().enumerate() {
+                let weight = if row == 1 && column == 1 { 1.0 / 15.0 } else { 1.0 / 30.0 };
+                sum += weight * band.row(y)[x].abs();
+            }
+        }
+    }
+    sum
+}
+
+/// motion2, motion and motion3 of all frames from their differences.
+pub(crate) fn finish_motion(options: &super::motion::MotionOptions, sad: &[f64]) -> [Vec<f64>; 3] {
+    let blend = |x: f64| {
+        (x * options.blend_factor + (1.0 - options.blend_factor) * options.blend_offset.min(x))
+            .min(options.max)
+    };
+    let raw = |i: usize| sad.get(i).copied().map(|sad| sad * options.fps_weight);
+    let second = |i: usize| match (raw(i), raw(i + 1)) {
+        (Some(now), Some(next)) if i > 0 => now.min(next),
+        (Some(now), _) if i > 0 => now,
+        _ => 0.0,
+    };
+    let count = sad.len();
+    let limited = |values: Vec<f64>| values.into_iter().map(|value| value.min(options.max)).collect();
+    let motion2 = limited((0..count).map(second).collect());
+    let motion = limited((0..count).map(|i| if i == 0 { 0.0 } else { raw(i).unwrap_or(0.0) }).collect());
+    let third = |i: usize| if i == 0 { raw(1).map_or(0.0, blend) } else { blend(second(i)) };
+    [motion2, motion, (0..count).map(third).collect()]
+}
