@@ -289,12 +289,7 @@ pub(crate) async fn logout(State(server): State<Arc<Server>>) -> Response {
         .into_response()
 }
 
-pub(crate) async fn nothing(State(server): State<Arc<Server>>, uri: Uri) -> Response {
-    if uri.path() == "/" {
-        // The base URL with its slash, as people type it.
-        let location = format!("{}lab", server.config.base_url);
-        return (StatusCode::FOUND, [(header::LOCATION, location)]).into_response();
-    }
+pub(crate) async fn nothing(uri: Uri) -> Response {
     Error::not_found(format!("there is nothing at {}", uri.path())).into_response()
 }
 

@@ -286,7 +286,11 @@ impl Server {
     pub fn router_at_base(self: &Arc<Server>) -> Router {
         match self.config.base_url.trim_end_matches('/') {
             "" => self.router(),
-            base => Router::new().nest(base, self.router()),
+            base => {
+                // A nested router does not see its prefix with a slash, as people type it.
+                let home = get(lab::routes::home).with_state(self.clone());
+                Router::new().nest(base, self.router()).route(&self.config.base_url, home)
+            }
         }
     }
 

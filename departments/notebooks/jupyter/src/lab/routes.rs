@@ -69,7 +69,8 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| Error::internal(format!("the request ended early: {error}")))?
 }
 
-async fn home(State(server): State<Arc<Server>>, uri: Uri) -> Response {
+/// The base URL leads to JupyterLab.
+pub(crate) async fn home(State(server): State<Arc<Server>>, uri: Uri) -> Response {
     let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
     let location = format!("{}lab{query}", server.config.base_url);
     (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
