@@ -39,8 +39,11 @@ fn grid_crfs(codec: Codec) -> (u32, usize, u32) {
     }
 }
 
+/// Bits per second and quality of four rungs.
+type Curve = [(f64, f64); 4];
+
 /// The pairs that calculators of BD-rate are checked with, and what they give (the JCT-VC's spreadsheet).
-const CHECK_PAIRS: [([(f64, f64); 4], [(f64, f64); 4], f64); 2] = [
+const CHECK_PAIRS: [(Curve, Curve, f64); 2] = [
     (
         [(108_048.873_6, 43.6471), (61_279.976, 40.3953), (33_905.665_6, 37.247), (18_883.692_8, 34.2911)],
         [(108_061.278_4, 43.6768), (61_299.993_6, 40.4232), (33_928.747_2, 37.2761), (18_910.912, 34.3147)],

@@ -164,9 +164,9 @@ impl Bench {
             let (path, headers) = form.ours().ok_or("no path")?;
             let ingested = self.ingest(&server, form, path, headers)?;
             if form == Form::Update {
-                self.ours_added(&server)?
+                self.ours_added(&server)?;
             } else {
-                self.ours_has(&server, form)?
+                self.ours_has(&server, form)?;
             }
             let ratio = if best > 0.0 { format!("{:.1} x", ingested.rate / best) } else { String::new() };
             println!(

@@ -221,7 +221,7 @@ impl Pump {
                 },
                 ask = asked.recv(), if to_write.len() < PIECE => match ask {
                     None => break,
-                    Some(Ask::Attach(id, outbox)) => self.attach(id, outbox).await,
+                    Some(Ask::Attach(id, outbox)) => self.attach(id, outbox),
                     Some(Ask::Detach(id)) => { self.clients.remove(&id); self.resize(); }
                     Some(Ask::Write(bytes)) => { self.terminal.touch(); to_write.extend(bytes); }
                     Some(Ask::Resize(id, rows, columns)) => {
@@ -251,7 +251,7 @@ impl Pump {
         }
     }
 
-    async fn attach(&mut self, id: u64, outbox: mpsc::Sender<String>) {
+    fn attach(&mut self, id: u64, outbox: mpsc::Sender<String>) {
         let _ = outbox.try_send(json!(["setup", {}]).to_string()); // its queue is empty
         let kept: String = self.kept.iter().map(String::as_str).collect();
         if !kept.is_empty() {
@@ -281,7 +281,9 @@ impl Pump {
                 gone.push(*id);
             }
         }
-        gone.iter().for_each(|id| drop(self.clients.remove(id)));
+        for id in gone {
+            self.clients.remove(&id);
+        }
     }
 
     /// The terminal is as large as its smallest client.

@@ -5,6 +5,7 @@
 //! that of the first `python3` on the `PATH`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -179,11 +180,10 @@ impl KernelSearch {
         let mut specs = BTreeMap::new();
         let mut errors = Vec::new();
         for (name, path) in self.folders.iter().flat_map(|folder| kernels_in(folder)) {
-            if !specs.contains_key(&name) {
-                match self.read(&name, &path) {
-                    Ok(spec) => drop(specs.insert(name, spec)),
-                    Err(error) => errors.push(error),
-                }
+            let Entry::Vacant(place) = specs.entry(name) else { continue };
+            match self.read(place.key(), &path) {
+                Ok(spec) => drop(place.insert(spec)),
+                Err(error) => errors.push(error),
             }
         }
         (specs, errors)

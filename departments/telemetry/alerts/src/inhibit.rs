@@ -12,10 +12,13 @@ use crate::config::InhibitRule;
 use crate::labels::Fingerprint;
 use crate::matcher::all_match;
 
+/// The firing sources of a rule by the values of its equal labels.
+type Sources = HashMap<Vec<String>, BTreeSet<(bool, Fingerprint)>>;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Inhibitor {
     rules: Vec<InhibitRule>,
-    sources: Vec<HashMap<Vec<String>, BTreeSet<(bool, Fingerprint)>>>,
+    sources: Vec<Sources>,
 }
 
 impl Inhibitor {

@@ -238,14 +238,13 @@ impl Window {
             | Self::Delay(n) => n,
             Self::Trend(duration) => usize::try_from(duration / step.max(1)).unwrap_or(0),
             Self::Derivative => 1,
-            Self::Integral | Self::CumulativeMax => UNBOUNDED,
             // Two turns, each begun at its training.
             Self::SlidingDes(training, ..) => training.saturating_mul(2),
             // A value's weight falls by 1 − α a step: below a millionth after 14/α of them.
             Self::Des(training, alpha, _) if alpha > 0.0 => {
                 training.saturating_add((14.0 / alpha).min(UNBOUNDED as f64) as usize)
             }
-            Self::Des(..) => UNBOUNDED,
+            Self::Integral | Self::CumulativeMax | Self::Des(..) => UNBOUNDED,
         }
     }
 

@@ -152,7 +152,7 @@ impl Filter {
         for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             match &*key {
                 "filter" if filter.matchers.len() < MOST_FILTERS => {
-                    filter.matchers.push(parse_matcher(&value).map_err(|error| Refusal::bad(error))?);
+                    filter.matchers.push(parse_matcher(&value).map_err(Refusal::bad)?);
                 }
                 "filter" => return Err(Refusal::bad(format!("more than {MOST_FILTERS} filters"))),
                 "receiver" => {

@@ -130,7 +130,7 @@ impl Alerting {
                     self.edit(move |evaluator| evaluator.set_rule(rule, compiled, firing)).await;
                 }
                 Err(reason) => {
-                    tracing::error!(rule = rule.spec.name, reason, "an alert rule cannot be evaluated")
+                    tracing::error!(rule = rule.spec.name, reason, "an alert rule cannot be evaluated");
                 }
             }
         }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
 
-use super::hub::{Hub, Subscriber, TIME_SERIES, Wanted};
+use super::hub::{Hub, Subscribed, Subscriber, TIME_SERIES, Wanted};
 use super::message::{Message, encode};
 use crate::alerts::Alerting;
 use crate::ingest::decompressed;
@@ -163,9 +163,7 @@ fn relay(hub: &Hub, read: Evaluated) {
     }
 }
 
-fn stream_json(
-    (name, address, since, expressions): &(String, String, i64, Vec<(String, String, i64)>),
-) -> Value {
+fn stream_json((name, address, since, expressions): &Subscribed) -> Value {
     json!({
         "metadata": { "streamId": name, "remoteAddress": address, "since": since },
         "expressions": expressions.iter().map(shown).collect::<Vec<Value>>(),

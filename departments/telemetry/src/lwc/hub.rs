@@ -96,7 +96,11 @@ impl Drop for Subscriber {
             // The feed may be full, and this may be a server's thread.
             let feed = self.feed.clone();
             std::thread::spawn(move || {
-                feed.edit(move |evaluator| gone.into_iter().for_each(|id| evaluator.unwatch(id)))
+                feed.edit(move |evaluator| {
+                    for id in gone {
+                        evaluator.unwatch(id);
+                    }
+                });
             });
         }
     }
@@ -107,6 +111,9 @@ pub(crate) fn expression_id(expression: &str, frequency: i64) -> String {
     let hash = Sha1::digest(format!("{frequency}~{TIME_SERIES}~{expression}"));
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// A subscriber: name, address, since when, its expressions by id, text and frequency.
+pub(crate) type Subscribed = (String, String, i64, Vec<(String, String, i64)>);
 
 impl Hub {
     pub(crate) fn new(step: i64) -> Self {
@@ -192,8 +199,8 @@ impl Hub {
         (inner.generation, all.map(|(id, of)| (id.clone(), of.text.clone(), of.frequency)).collect())
     }
 
-    /// The subscribers: name, address, since when, their expressions.
-    pub(crate) fn streams(&self) -> Vec<(String, String, i64, Vec<(String, String, i64)>)> {
+    /// The subscribers.
+    pub(crate) fn streams(&self) -> Vec<Subscribed> {
         let inner = self.lock();
         let expressions = |ids: &BTreeSet<String>| {
             let of =
@@ -278,7 +285,9 @@ impl Subscriber {
         let (new, gone) = self.replace(&ids);
         let hub = self.hub.clone();
         let edit = move |evaluator: &mut crate::alerts::Evaluator| {
-            gone.into_iter().for_each(|id| evaluator.unwatch(id));
+            for id in gone {
+                evaluator.unwatch(id);
+            }
             for (id, data) in new {
                 let watched = evaluator.watch(data);
                 let mut inner = hub.lock();

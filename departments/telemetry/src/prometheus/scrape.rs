@@ -58,7 +58,7 @@ pub(crate) async fn keep(state: State, target: Target) {
         };
         match &result {
             Err(error) if is_up => {
-                tracing::warn!(%url, %error, "an exporter cannot be read; it is asked again and again")
+                tracing::warn!(%url, %error, "an exporter cannot be read; it is asked again and again");
             }
             Ok(()) if !is_up => tracing::info!(%url, "the exporter is read again"),
             _ => {}

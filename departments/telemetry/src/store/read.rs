@@ -39,7 +39,7 @@ impl Database for Store {
         let multiple = usize::try_from(grid.step / step).unwrap_or(1);
         let fine = grid.refined(multiple);
         let inner = self.read();
-        let mut tier = self.from_tier(&inner, grid);
+        let mut tier = self.read_tier(&inner, grid);
         let rolled = tier.as_ref().map_or(0, |tier| tier.points);
         let ids = inner.index.find(&data.query);
         let each = (rolled + (grid.len - rolled) * multiple) as u64;

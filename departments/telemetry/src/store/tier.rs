@@ -230,7 +230,7 @@ impl Store {
     }
 
     /// The widest tier that can answer points of a grid.
-    pub(crate) fn from_tier(&self, inner: &super::Inner, grid: Grid) -> Option<FromTier> {
+    pub(crate) fn read_tier(&self, inner: &super::Inner, grid: Grid) -> Option<FromTier> {
         let own = self.options.step;
         let tiers = self.options.tiers.iter().zip(&inner.tiers).enumerate().rev();
         for (number, (tier, progress)) in tiers {

@@ -142,7 +142,7 @@ async fn theme_file(
     let base = format!("{}lab/api/themes/{beside}", server.config.base_url);
     let rewrite = move |css: String| rebased(&css, &base);
     let rewrite: Option<&(dyn Fn(String) -> String + Sync)> =
-        if file.ends_with(".css") { Some(&rewrite) } else { None };
+        file.strip_suffix(".css").map(|_| &rewrite as _);
     files::serve(&folders, &file, &headers, rewrite).await
 }
 

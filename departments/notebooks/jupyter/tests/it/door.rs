@@ -1,7 +1,7 @@
 //! The server as a door of the house: who comes in, and as whom.
 
 use backlot_department::{Config, Department, Door, House, shell_part};
-use backlot_jupyter::JupyterDoor;
+use backlot_jupyter::{AfterSave, JupyterDoor};
 use backlot_ledger::Ledger;
 use backlot_store::Store;
 use backlot_web::testing::Server;
@@ -41,7 +41,7 @@ async fn serving() -> Serving {
     let store = Store::open(&format!("file://{}/blobs", home.path().display())).unwrap();
     let house = House::open(home.path(), Config::default(), store, ledger, &[]).unwrap();
     let department = OnlyDoor(JupyterDoor::default());
-    department.0.serve(&house).await.unwrap();
+    department.0.serve(&house, AfterSave::default()).await.unwrap();
     let tokens = Tokens::open(home.path()).unwrap();
     let admin = Tokens::admin_token(home.path()).unwrap().unwrap();
     let mut config = WebConfig::new(tokens.clone());

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -239,8 +241,7 @@ fn webhook(place: &str, value: Value) -> Result<(&'static str, bool, Target), Co
                     let password = secret(place, basic.password, basic.password_file)?;
                     let pair =
                         format!("{}:{}", basic.username, password.map(|secret| secret.0).unwrap_or_default());
-                    use base64::Engine as _;
-                    Some(Secret(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))))
+                    Some(Secret(format!("Basic {}", BASE64.encode(pair))))
                 }
             };
             let bearer = match http.authorization {

@@ -197,9 +197,9 @@ fn a_stream_goes_on_from_the_past() {
     let id = stream.add(expr);
     stream.close(19 * STEP, &NoPast, |_, _, _| {}, |_, _| {});
     stream.warm(id, &store, Grid::new(0, STEP, 20)).unwrap();
-    for step in 20..30 {
+    for (step, &value) in column.iter().enumerate().skip(20) {
         let tags = || Some(Tags::new([("name", "r")]));
-        stream.update(0, step as i64 * STEP, Input::Set(column[step]), tags);
+        stream.update(0, step as i64 * STEP, Input::Set(value), tags);
         stream.close(
             step as i64 * STEP,
             &NoPast,
