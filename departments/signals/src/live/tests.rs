@@ -42,7 +42,7 @@ fn the_window_begins_with_the_data() {
     );
     let young: Vec<Series> = (0..8).map(|index| series(&format!("s{index}"), 300)).collect();
     let refused = assemble(&asked(), &window(), vec![series("errors", 300)], young).unwrap_err().to_string();
-    assert!(refused.contains("20 points") && refused.contains("60"), "{refused}");
+    assert!(refused.contains("20 observed points") && refused.contains("60"), "{refused}");
 }
 
 #[test]
@@ -84,7 +84,7 @@ impl Source for Slow {
 async fn a_source_that_hangs_is_left_and_a_crowd_is_refused() {
     let gate = Gate::default();
     let ask = || async { gate.gather(&Slow, &asked(), 1_000_000_000_000).await.unwrap_err() };
-    let crowd = (0..AT_ONCE + WAITING + 1).map(|_| ask());
+    let crowd = (0..=AT_ONCE + WAITING).map(|_| ask());
     let errors = futures::future::join_all(crowd).await;
     assert_eq!(errors.iter().filter(|error| matches!(error, Error::Busy(_))).count(), 1);
     assert_eq!(
