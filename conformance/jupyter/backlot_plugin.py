@@ -49,13 +49,44 @@ def http_server_client(backlot_server, jp_asyncio_loop):
     client.close()
 
 
+class EventLogger:
+    """What the tests of events ask of the server's logger, by way of its folder of schemas, its interface and its log."""
+
+    def __init__(self, state, url):
+        self.state = state
+        self.url = url
+
+    def register_event_schema(self, path):
+        import yaml
+
+        folder = self.state / "event-schemas"
+        folder.mkdir(parents=True, exist_ok=True)
+        schema = yaml.safe_load(path.read_text())
+        (folder / f"{path.stem}.json").write_text(json.dumps(schema))
+
+    def register_handler(self, handler):
+        def logged():
+            lines = map(json.loads, (self.state / "activity.jsonl").read_text().splitlines())
+            return "\n".join(json.dumps({"__timestamp__": line["time"], **line["data"]}) for line in lines)
+
+        handler.stream.getvalue = logged
+
+    def emit(self, schema_id, data):
+        import urllib.request
+
+        body = json.dumps({"schema_id": schema_id, "version": "1", "data": data}).encode()
+        headers = {"Authorization": f"token {TOKEN}"}
+        urllib.request.urlopen(urllib.request.Request(self.url + "api/events", data=body, headers=headers))
+
+
 @pytest.fixture
-def jp_serverapp(backlot_server, jp_root_dir, jp_base_url):
+def jp_serverapp(backlot_server, jp_root_dir, jp_base_url, tmp_path):
     """What tests ask of the server object besides HTTP; anything else is an AttributeError, which the suite reports."""
     return SimpleNamespace(
         root_dir=str(jp_root_dir),
         base_url=jp_base_url,
         port=backlot_server.port,
+        event_logger=EventLogger(tmp_path / "state", f"http://127.0.0.1:{backlot_server.port}{jp_base_url}"),
         kernel_manager=SimpleNamespace(default_kernel_name="python3", use_pending_kernels=False),
     )
 

@@ -38,17 +38,29 @@ impl Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target { name: "atlas_expressions", summary: "a graph's query, evaluated", function: telemetry::expressions },
+    Target {
+        name: "atlas_expressions",
+        summary: "a graph's query, evaluated",
+        function: telemetry::expressions,
+    },
     Target { name: "atlas_publish", summary: "a body of /api/v1/publish", function: telemetry::publish },
     Target { name: "atlas_smile", summary: "a Smile body of /api/v4/update", function: telemetry::smile },
     Target { name: "mezz_manifests", summary: "manifests of objects and mounts", function: media::manifests },
     Target { name: "mezz_replays", summary: "a replay file", function: media::replays },
-    Target { name: "notebooks", summary: "a notebook, its differences and its text", function: notebooks::notebooks },
+    Target {
+        name: "notebooks",
+        summary: "a notebook, its differences and its text",
+        function: notebooks::notebooks,
+    },
     Target { name: "notebook_yaml", summary: "parameters in YAML 1.1", function: notebooks::yaml },
     Target { name: "spectator_lines", summary: "a datagram of the agent", function: telemetry::lines },
     Target { name: "statsd_lines", summary: "a datagram of DogStatsD", function: telemetry::statsd },
     Target { name: "vmaf_models", summary: "a model file", function: media::models },
-    Target { name: "vmaf_svm", summary: "the support vectors in a model file", function: media::support_vectors },
+    Target {
+        name: "vmaf_svm",
+        summary: "the support vectors in a model file",
+        function: media::support_vectors,
+    },
     Target { name: "y4m", summary: "a YUV4MPEG2 stream", function: media::y4m },
 ];
 

@@ -35,8 +35,18 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<(), Failure>
     let host = host()?;
     let folder = target_directory(workspace)?.join("fuzz");
     // With a target that is named, flags are for it alone and not for build scripts and macros.
-    let build =
-        ["build", "--release", "--package", "backlot-fuzz", "--features", "libfuzzer", "--bin", "fuzz", "--target", &host];
+    let build = [
+        "build",
+        "--release",
+        "--package",
+        "backlot-fuzz",
+        "--features",
+        "libfuzzer",
+        "--bin",
+        "fuzz",
+        "--target",
+        &host,
+    ];
     run_to_end(
         cargo()
             .args(build)

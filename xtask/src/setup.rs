@@ -17,6 +17,7 @@ use crate::workspace::Workspace;
 /// Everything that a test may look for.
 pub(crate) fn everything(workspace: &Workspace) -> Result<(), Failure> {
     debian::install(&[
+        debian::ALERTMANAGER,
         debian::FFMPEG,
         debian::CHROMIUM,
         debian::FUSE,

@@ -32,8 +32,10 @@ pub(crate) const BENCHES: Suites = Suites {
         Ok(folder)
     },
     programs: &[
+        ("alerts", "a hundred thousand alert expressions against a million values in one step"),
         ("archer", "what a task of Archer costs beyond its function, here and on workers"),
         ("explain", "from a file of metrics to the explanation of an alert, and how the cost grows"),
+        ("jupyter", "our Jupyter server beside jupyter_server, with and without TCP_NODELAY"),
         ("ladder", "the premiere's ladder beside the best with one rate factor for all shots"),
         ("mezzfs", "mounts of an S3 object beside s3fs and rclone, near and far"),
         ("notebooks", "notebooks beside papermill, with and without its saving"),
@@ -56,9 +58,13 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     prefix: "conformance-",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
     programs: &[
-        ("jupyter", "jupyter_server's own API tests against our Jupyter server"),
+        ("alerts", "Debian's Alertmanager told the same; amtool, Prometheus and vmalert as clients"),
+        (
+            "jupyter",
+            "jupyter_server's own API tests, @jupyterlab/services, a gateway's client, JupyterLab in a browser",
+        ),
         ("notebooks", "papermill's tests, and its notebooks run by both and compared"),
-        ("signals", "change points against an exhaustive search, incidents, outlier hosts, ruptures' own tests, NAB"),
+        ("signals", "change points, incidents and outlier hosts against the truth; ruptures' own tests; NAB"),
         ("spectator", "Spectator and DogStatsD clients against the telemetry agent"),
         ("vmaf", "every number of VMAF and the metrics beside it, against libvmaf inside ffmpeg"),
     ],

@@ -13,7 +13,7 @@ use std::time::Instant;
 use backlot_benches::house::AnyError;
 use backlot_benches::mezz::children::{self, CHILD, Role, Started};
 use backlot_benches::mezz::mounts::{BUCKET, Mounted, OBJECT, Who};
-use backlot_benches::mezz::patterns::{Pattern, Timed, read};
+use backlot_benches::mezz::patterns::{Pattern, SCATTERED, Timed, read};
 use backlot_benches::statistics::median;
 use backlot_mezzfs::Location;
 use backlot_mezzfs::meters::Meters;
@@ -35,9 +35,25 @@ struct Arguments {
     /// Runs of each case; the middle one counts.
     #[arg(long, default_value_t = 3)]
     runs: usize,
+    /// Only some of the cases.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
     /// Where the object lies and mounts are made; the system's temporary directory unless said.
     #[arg(long, value_name = "DIRECTORY")]
     dir: Option<PathBuf>,
+}
+
+/// The cases by where the server is and what is asked.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// The server on this machine.
+    Near,
+    /// The server behind the proxy.
+    Far,
+    /// The article's cases, behind the proxy.
+    Article,
+    /// From the cache.
+    Cached,
 }
 
 /// What is to be reached.
@@ -73,6 +89,7 @@ fn main() -> ExitCode {
 }
 
 struct Bench {
+    only: Vec<Part>,
     runs: usize,
     pieces: u64,
     scratch: tempfile::TempDir,
@@ -112,21 +129,31 @@ impl Bench {
         println!("an object of {size} MiB; rates in MB/s; every byte read was compared with the original");
         let runs = if arguments.quick { 1 } else { arguments.runs.max(1) };
         let pieces = if arguments.quick { 64 } else { PIECES };
-        Ok(Self { runs, pieces, scratch, original, peers, _server: server, port })
+        Ok(Self { only: arguments.only, runs, pieces, scratch, original, peers, _server: server, port })
     }
 
     fn run(self) -> Result<(), AnyError> {
-        println!("\nnear: the server on this machine");
-        self.place(self.port, None)?;
+        let asked = |part: Part| self.only.is_empty() || self.only.contains(&part);
+        if asked(Part::Near) {
+            println!("\nnear: the server on this machine");
+            self.place(self.port, None)?;
+        }
         let round_trip = ROUND_TRIP_MS;
-        println!("\nfar: {round_trip} ms to the server, {:.0} MB/s for a connection", RATE / 1e6);
         let mut proxy = Started::new(&Role::Proxy { upstream: self.port, round_trip, rate: RATE })?;
         let port = proxy.said.parse()?;
-        self.place(port, Some(&mut proxy))?;
-        println!("\nfar: the article's cases, a fixed buffer of 8 MiB against the adaptive one");
-        self.fixed_against_adaptive(port)?;
-        println!("\ncached: read again from the cache on this machine");
-        self.cached()
+        if asked(Part::Far) {
+            println!("\nfar: {round_trip} ms to the server, {:.0} MB/s for a connection", RATE / 1e6);
+            self.place(port, Some(&mut proxy))?;
+        }
+        if asked(Part::Article) {
+            println!("\nfar: the article's cases, a fixed buffer of 8 MiB against the adaptive one");
+            self.fixed_against_adaptive(port)?;
+        }
+        if asked(Part::Cached) {
+            println!("\ncached: read again from the cache on this machine");
+            self.cached()?;
+        }
+        Ok(())
     }
 
     /// The rate of one case: the middle of the runs, each on a fresh mount. Also the bytes fetched for each byte read.
@@ -203,6 +230,15 @@ impl Bench {
                 Pattern::Scattered(_) => {
                     if let Some(ratio) = rclone {
                         verdict("over rclone", ratio, target::OVER_RCLONE_SPARSE);
+                    }
+                    if proxy.is_some() {
+                        // Nobody knows the next place before the read before has ended.
+                        let least = ROUND_TRIP_MS as f64 / 1e3 + SCATTERED as f64 / RATE;
+                        let most = SCATTERED as f64 / 1e6 / least;
+                        say(&format!(
+                            "      one round trip for each read allows {most:.1}; ours is {:.2} of it",
+                            ours.rate / most
+                        ));
                     }
                     if let Some(ratio) = ours.amplification {
                         below("fetched for each byte", ratio, target::AMPLIFICATION);

@@ -98,7 +98,8 @@ fn measure() -> Result<(), AnyError> {
         }
         let middle =
             |took: &[Took], part: fn(&Took) -> f64| median(&took.iter().map(part).collect::<Vec<_>>());
-        let (wall, cpu): (fn(&Took) -> f64, fn(&Took) -> f64) = (|took| took.wall, |took| took.cpu);
+        let wall: fn(&Took) -> f64 = |took| took.wall;
+        let cpu: fn(&Took) -> f64 = |took| took.cpu;
         let goal = goal.map_or(String::new(), |goal| format!("  (target {goal})"));
         println!(
             "{name:44} {:>8.2} s {:>7.2} s {:>8.2} s {:>7.2} s {:>8.1}x{goal}",

@@ -38,59 +38,59 @@ struct Arguments {
 
 /// A piece of the clip: where it is from, its filters, its length, the cuts inside it.
 struct Piece {
-    from: From,
+    from: Origin,
     filters: &'static str,
     frames: u64,
     cuts: &'static [u64],
 }
 
-enum From {
+enum Origin {
     Film,
     Animation,
     Call,
     Drawn(&'static str),
 }
 
-const fn piece(from: From, filters: &'static str, frames: u64) -> Piece {
+const fn piece(from: Origin, filters: &'static str, frames: u64) -> Piece {
     Piece { from, filters, frames, cuts: &[] }
 }
 
 const PIECES: &[Piece] = &[
-    Piece { from: From::Film, filters: "null", frames: 250, cuts: &[30, 76, 137, 187, 242] },
-    piece(From::Animation, "null", 60),
-    piece(From::Drawn("testsrc2=size=640x360:rate=25"), "null", 40),
+    Piece { from: Origin::Film, filters: "null", frames: 250, cuts: &[30, 76, 137, 187, 242] },
+    piece(Origin::Animation, "null", 60),
+    piece(Origin::Drawn("testsrc2=size=640x360:rate=25"), "null", 40),
     // Flashes of three frames, and one frame lost.
     piece(
-        From::Call,
+        Origin::Call,
         "drawbox=color=white:t=fill:enable='between(n,20,22)+between(n,60,61)',drawbox=color=black:t=fill:enable='eq(n,45)'",
         80,
     ),
-    piece(From::Drawn("mandelbrot=size=640x360:rate=25:end_scale=0.05"), "null", 40),
-    piece(From::Drawn("color=gray:size=640x360:rate=25"), "noise=alls=70:allf=t:all_seed=3", 30),
+    piece(Origin::Drawn("mandelbrot=size=640x360:rate=25:end_scale=0.05"), "null", 40),
+    piece(Origin::Drawn("color=gray:size=640x360:rate=25"), "noise=alls=70:allf=t:all_seed=3", 30),
     // Out to black and in again.
-    piece(From::Animation, "fade=out:20:16,fade=in:36:16:enable='gte(n,36)'", 60),
+    piece(Origin::Animation, "fade=out:20:16,fade=in:36:16:enable='gte(n,36)'", 60),
     piece(
-        From::Drawn(
+        Origin::Drawn(
             "life=size=640x360:rate=25:seed=5:mold=20:life_color=#c83232:death_color=#3232c8:ratio=0.2",
         ),
         "null",
         30,
     ),
     // A pan over a wide picture, then a shake.
-    piece(From::Animation, "scale=1920:1080,crop=640:360:x='if(lt(n,30),24*n,720+60*mod(n,2))':y=360", 60),
-    piece(From::Drawn("smptehdbars=size=640x360:rate=25"), "null", 30),
-    piece(From::Call, "trim=start_frame=60,setpts=PTS-STARTPTS,eq=brightness=-0.1", 50),
+    piece(Origin::Animation, "scale=1920:1080,crop=640:360:x='if(lt(n,30),24*n,720+60*mod(n,2))':y=360", 60),
+    piece(Origin::Drawn("smptehdbars=size=640x360:rate=25"), "null", 30),
+    piece(Origin::Call, "trim=start_frame=60,setpts=PTS-STARTPTS,eq=brightness=-0.1", 50),
     // Pieces of one film against each other: cuts between alike pictures, and the film in the dark.
     Piece {
-        from: From::Film,
+        from: Origin::Film,
         filters: "trim=start_frame=76,setpts=PTS-STARTPTS,eq=brightness=-0.25:contrast=0.6",
         frames: 150,
         cuts: &[61, 111],
     },
-    piece(From::Film, "trim=start_frame=140,setpts=PTS-STARTPTS,hflip", 40),
+    piece(Origin::Film, "trim=start_frame=140,setpts=PTS-STARTPTS,hflip", 40),
     // A zoom, and grain over film.
-    piece(From::Animation, "zoompan=z='1+on/60':d=1:s=640x360:fps=25", 60),
-    piece(From::Film, "trim=start_frame=90,setpts=PTS-STARTPTS,noise=alls=25:allf=t:all_seed=9", 40),
+    piece(Origin::Animation, "zoompan=z='1+on/60':d=1:s=640x360:fps=25", 60),
+    piece(Origin::Film, "trim=start_frame=90,setpts=PTS-STARTPTS,noise=alls=25:allf=t:all_seed=9", 40),
 ];
 
 #[tokio::main]
@@ -167,7 +167,7 @@ async fn run(arguments: &Arguments) -> Result<(), AnyError> {
         None => println!("SKIPPED: no PySceneDetect here; `cargo xtask setup` installs it"),
     }
     for (name, mut command) in rows {
-        let mut best = None;
+        let mut best: Option<(f64, f64)> = None;
         let mut cuts = Vec::new();
         for _ in 0..arguments.runs.max(1) {
             let (found, time) = timed(&mut command)?;
@@ -238,10 +238,10 @@ fn make(ffmpeg: &Ffmpeg, footage: &Footage, height: u32, out: &Path) -> Result<(
     let mut graph = String::new();
     for (index, piece) in PIECES.iter().enumerate() {
         match piece.from {
-            From::Film => command.arg("-i").arg(&footage.film),
-            From::Animation => command.arg("-i").arg(&footage.animation),
-            From::Call => command.arg("-i").arg(&call),
-            From::Drawn(source) => command.args(["-f", "lavfi", "-i", source]),
+            Origin::Film => command.arg("-i").arg(&footage.film),
+            Origin::Animation => command.arg("-i").arg(&footage.animation),
+            Origin::Call => command.arg("-i").arg(&call),
+            Origin::Drawn(source) => command.args(["-f", "lavfi", "-i", source]),
         };
         let Piece { filters, frames, .. } = piece;
         // Frames are re-timed one by one, so that none is doubled or dropped on the way.

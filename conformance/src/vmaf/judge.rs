@@ -78,7 +78,6 @@ pub fn checks() -> Vec<Check> {
                 "vmaf_4k_v0.6.1:name=uhd",
                 "vmaf_4k_v0.6.1neg:name=uhd_neg",
                 "vmaf_v0.6.1:name=phone:enable_transform=true",
-                "vmaf_b_v0.6.3:name=replicas",
             ],
             &[],
             Tolerance::Exact,
@@ -157,24 +156,14 @@ pub fn checks() -> Vec<Check> {
         },
         check(
             "float models",
-            &[
-                "vmaf_float_v0.6.1",
-                "vmaf_float_v0.6.1neg:name=neg",
-                "vmaf_float_4k_v0.6.1:name=uhd",
-                "vmaf_float_b_v0.6.3:name=replicas",
-            ],
-            &["float_vif=vif_kernelscale=0.5", "float_motion=motion_fps_weight=1.5"],
+            &["vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg:name=neg", "vmaf_float_4k_v0.6.1:name=uhd"],
+            &["float_vif=vif_kernelscale=0.5", "float_motion=motion_fps_weight=1.5", "float_psnr"],
             Tolerance::Near(1e-4, &[]),
         ),
         Check {
             chroma: true,
             forms: &["json", "csv", "sub"],
-            ..check(
-                "JSON, CSV, SUB",
-                &["vmaf_v0.6.1", "vmaf_b_v0.6.3:name=replicas"],
-                &["psnr=enable_apsnr=true"],
-                Tolerance::Exact,
-            )
+            ..check("JSON, CSV, SUB", &["vmaf_v0.6.1"], &["psnr=enable_apsnr=true"], Tolerance::Exact)
         },
     ]
 }

@@ -131,7 +131,11 @@ fn cases(report: &str) -> Vec<Case> {
         } else {
             Outcome::Failed
         };
-        found.push(Case { name, outcome });
+        // A test without its clip may fail again where it is taken down.
+        let is_known = found.iter().any(|case: &Case| case.name == name && case.outcome == Outcome::NoClip);
+        if !(is_known && body.contains("teardown")) {
+            found.push(Case { name, outcome });
+        }
     }
     found
 }
@@ -146,6 +150,7 @@ mod tests {
             "<testsuites><testsuite tests=\"4\"><testcase classname=\"a\" name=\"one\" time=\"1\" />",
             "<testcase classname=\"a\" name=\"two\"><failure message=\"AssertionError: 1 != 2\">x</failure></testcase>",
             "<testcase classname=\"a\" name=\"three\"><error message=\"x\">&lt;urlopen error&gt;</error></testcase>",
+            "<testcase classname=\"a\" name=\"three\"><error message=\"failed on teardown\">x</error></testcase>",
             "<testcase classname=\"a\" name=\"four\"><skipped /></testcase></testsuite></testsuites>"
         );
         let found = cases(report);

@@ -8,6 +8,7 @@ use backlot_department::{
     Access, Check, CommandContext, CommandError, Department, Door, Error, Finding, House, Install, Kind,
     Need, Page,
 };
+use backlot_jupyter::{JupyterDoor, Settings};
 use backlot_store::Digest;
 use backlot_web::console::Icon;
 
@@ -26,12 +27,19 @@ pub struct Notebooks {
     pool: KernelPool,
     shop: Shop,
     work: kind::Runs,
+    jupyter: JupyterDoor,
 }
 
 impl Notebooks {
     /// The department with these kernels.
     pub fn new(search: KernelSearch) -> Notebooks {
-        Notebooks { search, pool: KernelPool::new(), shop: Shop::default(), work: kind::Runs::default() }
+        Notebooks {
+            search,
+            pool: KernelPool::new(),
+            shop: Shop::default(),
+            work: kind::Runs::default(),
+            jupyter: JupyterDoor::default(),
+        }
     }
 }
 
@@ -53,17 +61,21 @@ impl Department for Notebooks {
     }
 
     async fn start(&self, house: &House) -> Result<(), Error> {
+        // A misspelt setting stops every command, not only the server.
+        Settings::of(house)?;
         // A department starts once; a second handle would be of the same house.
         drop(self.work.set(house.work.clone()));
         self.shop.open(house)
     }
 
-    async fn serve(&self, _house: &House) -> Result<(), Error> {
+    async fn serve(&self, house: &House) -> Result<(), Error> {
         self.shop.serve();
-        Ok(())
+        self.jupyter.serve(house, self.shop.after_save()).await
     }
 
     async fn stop(&self, _house: &House) {
+        // Its last saves are versions, too.
+        self.jupyter.stop().await;
         self.shop.stop();
     }
 
@@ -73,7 +85,9 @@ impl Department for Notebooks {
     }
 
     fn doors(&self, _house: &House) -> Vec<Door> {
-        self.shop.doors()
+        let mut doors = self.jupyter.doors();
+        doors.extend(self.shop.doors());
+        doors
     }
 
     fn kinds(&self) -> Vec<Arc<dyn Kind>> {
@@ -86,16 +100,24 @@ impl Department for Notebooks {
     }
 
     fn commands(&self) -> Vec<clap::Command> {
-        cli::all()
+        let own = cli::all().into_iter().map(|command| match command.get_name() {
+            "notebook" => command.subcommand(backlot_jupyter::kernelspec_command()),
+            _ => command,
+        });
+        own.chain([backlot_jupyter::command()]).collect()
     }
 
     async fn run_command(
         &self,
-        _name: &str,
+        name: &str,
         matches: &clap::ArgMatches,
         context: &CommandContext,
     ) -> Result<ExitCode, CommandError> {
-        cli::run(matches, context).await
+        match (name, matches.subcommand()) {
+            ("jupyter", _) => backlot_jupyter::run(matches, context).await,
+            (_, Some(("kernelspec", matches))) => backlot_jupyter::run_kernelspec(matches, context).await,
+            _ => cli::run(matches, context).await,
+        }
     }
 
     fn checks(&self) -> Vec<Check> {

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use backlot_bookstore::{Base, Bookstore, Problem, Settings};
+use backlot_bookstore::{Base, Bookstore, Hook, Problem, Settings};
 use backlot_department::{CommandError, Door, Error, House};
+use backlot_jupyter::AfterSave;
 use backlot_web::ApiError;
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use crate::department::{ACCESS, NAME};
@@ -53,6 +55,12 @@ impl Shop {
         self.get().ok_or_else(|| {
             ApiError::unavailable("the versions of notebooks are not open yet", "try again in a moment")
         })
+    }
+
+    /// What a Jupyter server tells of its saves.
+    pub(crate) fn after_save(&self) -> AfterSave {
+        let hook = |bookstore| AfterSave::tell(Arc::new(Hook::new(bookstore, Handle::current())));
+        self.get().map(hook).unwrap_or_default()
     }
 
     /// Begins to move what waits into the store and the bucket.

@@ -361,7 +361,8 @@ mod tests {
             notebook.cells = cells.iter().map(|(id, text)| Cell::code((*id).to_owned(), text)).collect();
             notebook
         };
-        let long = (0..40).map(|number| format!("line {number}\n")).collect::<String>();
+        let lines: Vec<String> = (0..40).map(|number| format!("line {number}\n")).collect();
+        let long = lines.concat();
         let old = notebook(&[("a", "x = 1\n<b>"), ("b", &format!("{long}old"))]);
         let new = notebook(&[("a", "x = 2\n<b>"), ("b", &format!("{long}new")), ("c", "<script>")]);
         let page = changes(&old, &new).into_string();

@@ -14,19 +14,23 @@ use backlot_web::console::Icon;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::alerts::{self, Alerting, ServiceError};
 use crate::ingest::LARGEST_BODY;
 use crate::prometheus::scrape;
 use crate::settings::AgentSettings;
 use crate::source::TelemetrySource;
 use crate::state::{Slot, State};
 use crate::store::Store;
-use crate::{Settings, agent, atlas_door, commands, openapi, own, pages, prometheus};
+use crate::{Settings, agent, atlas_door, commands, lwc, openapi, own, pages, prometheus};
 
 /// Where Atlas' interface is; pages link to it.
 pub(crate) const ATLAS_DOOR: &str = "/atlas";
 
 /// Largest log before a checkpoint is made early: what a restart must play again.
 const LARGEST_LOG: u64 = 256 << 20;
+
+/// Largest body of alerts: tens of thousands.
+const LARGEST_ALERTS: u64 = 16 << 20;
 
 /// The department.
 #[derive(Default)]
@@ -52,7 +56,13 @@ impl Department for Telemetry {
 
     async fn start(&self, house: &House) -> Result<(), Error> {
         // A misspelt setting stops every command, not only the server.
-        settings(house).map(drop)
+        settings(house)?;
+        let ledger = house.ledger.clone();
+        let migrated =
+            tokio::task::spawn_blocking(move || ledger.migrate(alerts::OWNER, alerts::MIGRATIONS)).await;
+        migrated
+            .map_err(|error| Error::start(self.name(), error))?
+            .map_err(|error| Error::start(self.name(), error))
     }
 
     async fn serve(&self, house: &House) -> Result<(), Error> {
@@ -63,10 +73,21 @@ impl Department for Telemetry {
         let store = opened
             .map_err(|error| Error::start(self.name(), error))?
             .map_err(|error| Error::start(self.name(), error))?;
-        let state = State::new(Arc::new(store), settings, house.ledger.clone(), &house.meters);
+        let mut state = State::new(Arc::new(store), settings, house.ledger.clone(), &house.meters);
+        let mut begun = Vec::new();
+        match Alerting::start(house, &state, &mut begun).await {
+            Ok(alerting) => state.alerts = Ok(alerting),
+            // Everything else works; who asks for alerts is told where they are.
+            Err(error @ ServiceError::NotLeading(_)) => {
+                tracing::warn!(%error, "no alerts in this process");
+                state.alerts = Err(error.to_string().into());
+            }
+            Err(error) => return Err(Error::start(self.name(), error)),
+        }
         let agent = agent::start(&state, &state.settings.agent).await;
         *self.agent.lock().await = agent;
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.append(&mut begun);
         tasks.push(tokio::spawn(keep_synced(state.clone())));
         tasks.push(tokio::spawn(keep_checkpoints(state.clone())));
         tasks.push(tokio::spawn(own::publish(state.clone(), house.meters.clone(), house.work.clone())));
@@ -89,6 +110,9 @@ impl Department for Telemetry {
             task.abort();
         }
         let Some(state) = self.slot.get().cloned() else { return };
+        if let Ok(alerting) = &state.alerts {
+            alerting.stop().await;
+        }
         let now = state.now();
         let registry = house.meters.clone();
         let last = tokio::task::spawn_blocking(move || {
@@ -119,6 +143,20 @@ impl Department for Telemetry {
                     "Prometheus, vmagent",
                     "remote_write.url, -remoteWrite.url: http://HOST:PORT/prometheus/api/v1/write",
                 ),
+            Door::http("alertmanager", alerts::ALERTMANAGER_DOOR, alerts::alertmanager_routes(self.slot.clone()))
+                .access(Access::Open)
+                .body_limit(LARGEST_ALERTS)
+                .client(
+                    "amtool, Prometheus, vmalert",
+                    "amtool --alertmanager.url, vmalert -notifier.url: http://HOST:PORT/alertmanager; Prometheus: alertmanagers with path_prefix /alertmanager",
+                ),
+            Door::http("lwc", "/telemetry", lwc::routes(self.slot.clone()).merge(alerts::rules_routes(self.slot.clone())))
+                .access(Access::Open)
+                .body_limit(LARGEST_BODY as u64)
+                .client(
+                    "Atlas' evaluation library, curl",
+                    "base URL of LWC and of the alert rules: http://HOST:PORT/telemetry",
+                ),
         ];
         doors.extend(settings(house).map(|settings| agent_doors(&settings.agent)).unwrap_or_default());
         doors
@@ -127,6 +165,8 @@ impl Department for Telemetry {
     fn pages(&self, _house: &House) -> Vec<Page> {
         vec![
             Page::new("Metrics", "/metrics", Icon::Chart, pages::routes(self.slot.clone()))
+                .access(Access::Authenticated),
+            Page::new("Alerts", "/alerts", Icon::Shield, alerts::page_routes(self.slot.clone()))
                 .access(Access::Authenticated),
         ]
     }

@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `/atlas/api/v4/update`, `/atlas/api/v1/publish` | datapoints of Spectator and Atlas clients |
 //! | `/atlas/api/v1/graph`, `/atlas/api/v1/tags`, `/atlas/api/v1/expr` | queries |
+//! | `/alertmanager` | alerts and silences: Alertmanager's interface |
+//! | `/telemetry/api/v1/rules`, `/telemetry/lwc/api/v1/…`, `/telemetry/api/v2/subscribe/…` | alert rules, subscriptions |
 //! | `/prometheus/api/v1/write`, `/prometheus/api/v1/import/prometheus`, `/prometheus/metrics/job/…` | samples of Prometheus, vmagent, exporters, batch jobs |
 //! | `/prometheus/metrics` | what this server counts, for Prometheus |
 //! | UDP 1234 and 8125 | lines of Spectator and DogStatsD clients |
@@ -30,10 +32,12 @@
 pub mod store;
 
 mod agent;
+mod alerts;
 mod atlas_door;
 mod commands;
 mod department;
 mod ingest;
+mod lwc;
 mod openapi;
 mod own;
 mod pages;
@@ -43,4 +47,4 @@ mod source;
 mod state;
 
 pub use department::Telemetry;
-pub use settings::{AgentSettings, ScrapeSettings, Settings, TierSettings};
+pub use settings::{AgentSettings, AlertSettings, ScrapeSettings, Settings, TierSettings};

@@ -50,6 +50,25 @@ pub(crate) fn fragment() -> Value {
             "/atlas/api/v1/expr/queries": get("The queries of an expression", expression()),
             "/atlas/api/v1/publish": post("Publishes datapoints with timestamps", "application/json"),
             "/atlas/api/v4/update": post("Adds counts and gauges to the present step, over all senders", "application/json"),
+            "/alertmanager/api/v2/alerts": {
+                "get": get("Alerts, as Alertmanager shows them", vec![query("filter", "A matcher, repeatable"), query("active", "false to leave these out"), query("silenced", "likewise"), query("inhibited", "likewise"), query("receiver", "A regular expression")])["get"],
+                "post": post("Posts alerts, as Prometheus does", "application/json")["post"],
+            },
+            "/alertmanager/api/v2/alerts/groups": get("Alerts by group and receiver", vec![query("filter", "A matcher, repeatable")]),
+            "/alertmanager/api/v2/silences": {
+                "get": get("Silences", vec![query("filter", "A matcher, repeatable")])["get"],
+                "post": post("Sets a silence; with timeIntervals a recurring one", "application/json")["post"],
+            },
+            "/telemetry/api/v1/rules": {
+                "get": get("Alert rules, and how their evaluation goes", vec![query("after", "The id of the last one seen"), query("limit", "At most 1000")])["get"],
+                "post": post("Makes one rule, or a list of them: {name, expression, labels, annotations, for, enabled}", "application/json")["post"],
+            },
+            "/telemetry/api/v1/alerts/{fingerprint}": {
+                "parameters": [{ "name": "fingerprint", "in": "path", "required": true, "schema": { "type": "string" } }],
+                "get": get("Why an alert was told, or was not", vec![])["get"],
+            },
+            "/telemetry/lwc/api/v1/expressions": get("Subscribed expressions", vec![]),
+            "/telemetry/lwc/api/v1/evaluate": post("Values of subscribed expressions", "application/json"),
             "/prometheus/api/v1/write": post("Prometheus remote write 1.0", "application/x-protobuf"),
             "/prometheus/api/v1/import/prometheus": post("Samples in the text that exporters show", "text/plain"),
         }

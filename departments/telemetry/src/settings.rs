@@ -43,6 +43,8 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// Exporters that are asked for their metrics.
     pub scrape: Vec<ScrapeSettings>,
+    /// Alerts.
+    pub alerts: AlertSettings,
 }
 
 /// Most tiers.
@@ -111,6 +113,32 @@ fn metrics_path() -> String {
     "/metrics".to_owned()
 }
 
+/// The section `[telemetry.alerts]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertSettings {
+    /// Alertmanager's configuration; by default `alertmanager.yml` in the department's folder, if it is there.
+    pub config: Option<std::path::PathBuf>,
+    /// Where people find the alerts; it stands in notifications.
+    pub external_url: String,
+    /// How long after a step's end late datapoints are waited for; by default a sixth of the step, 1s to 10s.
+    #[serde(deserialize_with = "some_millis")]
+    pub grace: Option<i64>,
+}
+
+impl Default for AlertSettings {
+    fn default() -> Self {
+        Self { config: None, external_url: crate::alerts::usual_url(), grace: None }
+    }
+}
+
+impl AlertSettings {
+    /// How long after the end of a step of this length late datapoints are waited for, in milliseconds.
+    pub fn grace(&self, step: i64) -> i64 {
+        self.grace.unwrap_or_else(|| (step / 6).clamp(1000, 10_000))
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -126,6 +154,7 @@ impl Default for Settings {
             self_metrics: true,
             agent: AgentSettings::default(),
             scrape: Vec::new(),
+            alerts: AlertSettings::default(),
         }
     }
 }
@@ -138,6 +167,9 @@ impl Settings {
     pub fn check(&self) -> Result<(), String> {
         if self.step < 1000 || 86_400_000 % self.step != 0 {
             return Err("`step` must divide a day and be at least 1s; use 5s, 10s, 1m".to_owned());
+        }
+        if self.alerts.grace.is_some_and(|grace| !(0..=10 * self.step).contains(&grace)) {
+            return Err("`alerts.grace` is longer than ten steps; alerts would come that late".to_owned());
         }
         if self.sync_interval < 10 || self.checkpoint_interval < 1000 {
             return Err("`sync_interval` is at least 10ms and `checkpoint_interval` at least 1s".to_owned());

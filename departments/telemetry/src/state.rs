@@ -10,6 +10,7 @@ use backlot_web::ApiError;
 use tokio::sync::Semaphore;
 
 use crate::Settings;
+use crate::alerts::{Alerting, Feed};
 use crate::own::Meters;
 use crate::prometheus::own::Totals;
 use crate::store::Store;
@@ -25,6 +26,10 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) counters: Arc<Counters>,
     pub(crate) queries: Arc<Semaphore>,
+    /// Where datapoints go as they arrive.
+    pub(crate) feed: Feed,
+    /// The alerts, or why there are none here.
+    pub(crate) alerts: Result<Alerting, Arc<str>>,
 }
 
 /// What is counted here, for the page and for the house's own metrics.
@@ -47,7 +52,9 @@ impl State {
     pub(crate) fn new(store: Arc<Store>, settings: Settings, ledger: Ledger, registry: &Registry) -> Self {
         let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
         let counters = Arc::new(Counters { meters: Meters::new(registry), totals: Totals::default() });
-        Self { store, settings: Arc::new(settings), ledger, counters, queries }
+        let feed = Feed::default();
+        let alerts = Err("the alerts have not started".into());
+        Self { store, settings: Arc::new(settings), ledger, counters, queries, feed, alerts }
     }
 
     /// The time in milliseconds since 1970.

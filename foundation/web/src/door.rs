@@ -21,6 +21,8 @@ pub struct Door {
     pub client: Cow<'static, str>,
     /// The variable or flag that points that client here: `BACKLOT_URL`, `--base-url`.
     pub env: Cow<'static, str>,
+    /// Whether its clients may send their token as `?token=…`.
+    pub token_in_query: bool,
     /// Largest body in bytes, where the house's limit does not fit.
     pub body_limit: Option<u64>,
     /// Time to the response head, where the house's limit does not fit.
@@ -67,6 +69,7 @@ impl Door {
             access: Access::Open,
             client: Cow::Borrowed(""),
             env: Cow::Borrowed(""),
+            token_in_query: false,
             body_limit: None,
             time_limit: None,
         }
@@ -82,6 +85,13 @@ impl Door {
     pub fn client(mut self, client: impl Into<Cow<'static, str>>, env: impl Into<Cow<'static, str>>) -> Self {
         self.client = client.into();
         self.env = env.into();
+        self
+    }
+
+    /// Takes tokens from the query as well, for clients that know no other place: browsers set no headers on websockets. A browser that
+    /// asks for a page so is signed in and sent on to the page without the token.
+    pub fn token_in_query(mut self) -> Self {
+        self.token_in_query = true;
         self
     }
 

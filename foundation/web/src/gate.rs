@@ -40,6 +40,7 @@ const FORWARDED: [&str; 6] =
 pub(crate) struct Gate {
     pub(crate) shared: Arc<Shared>,
     pub(crate) access: Access,
+    pub(crate) token_in_query: bool,
     pub(crate) body_limit: u64,
     pub(crate) time_limit: Duration,
     pub(crate) meters: Option<Arc<DoorMeters>>,
@@ -57,6 +58,13 @@ async fn pass(gate: &Gate, mut request: Request, next: Next) -> Response {
     let Some(facts) = request.extensions().get::<Facts>().cloned() else {
         return ApiError::internal(&"no envelope around the gate").into_response();
     };
+    if gate.token_in_query
+        && facts.wants_html
+        && facts.method == Method::GET
+        && let Some(token) = query_token(&request)
+    {
+        return Redirect::to(&login_with(&facts, &token)).into_response();
+    }
     let caller = match admit(gate, &facts, &request) {
         Ok(caller) => caller,
         Err(error)
@@ -86,7 +94,7 @@ async fn pass(gate: &Gate, mut request: Request, next: Next) -> Response {
 
 /// Decides whether the request may pass, and who sent it.
 fn admit(gate: &Gate, facts: &Facts, request: &Request) -> Result<Caller, ApiError> {
-    let caller = match identify(&gate.shared, request) {
+    let caller = match identify(gate, request) {
         Ok(Some(caller)) => caller,
         // Stock clients of an open door may insist on sending some token; on this machine it need not be one of ours.
         Ok(None) | Err(_) if gate.access == Access::Open && facts.local => anonymous(),
@@ -105,8 +113,8 @@ fn anonymous() -> Caller {
 }
 
 /// Who sent the request, by its bearer token or else its session cookie.
-fn identify(shared: &Shared, request: &Request) -> Result<Option<Caller>, ApiError> {
-    let tokens = &shared.config.tokens;
+fn identify(gate: &Gate, request: &Request) -> Result<Option<Caller>, ApiError> {
+    let tokens = &gate.shared.config.tokens;
     if !tokens.are_on() {
         return Ok(Some(Caller::new("loopback", Scopes::admin(), Via::Loopback)));
     }
@@ -115,6 +123,11 @@ fn identify(shared: &Shared, request: &Request) -> Result<Option<Caller>, ApiErr
             unauthenticated("unauthenticated", "the Authorization header is not `Bearer TOKEN`")
         })?;
         return tokens.authenticate(token).map(Some).map_err(denied);
+    }
+    if gate.token_in_query
+        && let Some(token) = query_token(request)
+    {
+        return tokens.authenticate(&token).map(Some).map_err(denied);
     }
     match session_cookie(request) {
         Some(cookie) => match tokens.session(cookie) {
@@ -132,6 +145,14 @@ fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.trim().split_once(' ')?;
     let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
     known.then_some(token.trim())
+}
+
+/// The token of `?token=TOKEN`.
+fn query_token(request: &Request) -> Option<String> {
+    let pairs = request.uri().query()?.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, token) = pairs.into_iter().find(|(key, _)| *key == "token")?;
+    let token = percent_encoding::percent_decode_str(token).decode_utf8().ok()?.into_owned();
+    (!token.is_empty()).then_some(token)
 }
 
 pub(crate) fn denied(denied: Denied) -> ApiError {
@@ -153,6 +174,18 @@ fn login_path(facts: &Facts) -> String {
     let wanted = facts.uri.path_and_query().map_or("/", |path| path.as_str());
     let next = percent_encoding::utf8_percent_encode(wanted, percent_encoding::NON_ALPHANUMERIC);
     format!("/login?next={next}")
+}
+
+/// Where a browser trades the token of a page's address for a session, and is sent on to the page without it.
+fn login_with(facts: &Facts, token: &str) -> String {
+    let encode = |text: &str| {
+        percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    };
+    let others = facts.uri.query().unwrap_or_default().split('&');
+    let others: Vec<&str> = others.filter(|pair| !pair.is_empty() && !pair.starts_with("token=")).collect();
+    let query = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
+    let next = format!("{}{query}", facts.uri.path());
+    format!("/login?token={}&next={}", encode(token), encode(&next))
 }
 
 fn timed_out(body_received: bool) -> ApiError {

@@ -262,13 +262,14 @@ fn refuse_open_bind(config: &WebConfig, bind: std::net::SocketAddr) -> Result<()
 fn router(shared: &Arc<Shared>) -> Result<Router, Error> {
     let mut taken = BTreeSet::new();
     let gated =
-        |name: &str, router: Router, access, body_limit: Option<u64>, time_limit: Option<Duration>| {
+        |name: &str, router: Router, access, token_in_query, body: Option<u64>, time: Option<Duration>| {
             let limits = shared.config.limits;
             let gate_state = Arc::new(Gate {
                 shared: Arc::clone(shared),
                 access,
-                body_limit: body_limit.unwrap_or(limits.body_bytes),
-                time_limit: time_limit.unwrap_or(limits.request),
+                token_in_query,
+                body_limit: body.unwrap_or(limits.body_bytes),
+                time_limit: time.unwrap_or(limits.request),
                 meters: shared.config.meters.as_ref().map(|meters| Arc::new(DoorMeters::new(meters, name))),
             });
             // The gate limits bodies; axum's own, lower limit would stand in the way of doors that allow more.
@@ -290,20 +291,26 @@ fn router(shared: &Arc<Shared>) -> Result<Router, Error> {
         .merge(shared.assets.routes())
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::clone(shared))
-        .merge(gated("console", pages, Access::Authenticated, None, None))
-        .merge(gated("openapi", document, Access::Open, None, None));
+        .merge(gated("console", pages, Access::Authenticated, false, None, None))
+        .merge(gated("openapi", document, Access::Open, false, None, None));
     for department in &shared.departments {
         for door in &department.doors {
             if let DoorAddress::Http { prefix, router: routes } = &door.address {
                 claim(&mut taken, prefix)?;
-                let guarded =
-                    gated(&door.name, routes.clone(), door.access, door.body_limit, door.time_limit);
+                let guarded = gated(
+                    &door.name,
+                    routes.clone(),
+                    door.access,
+                    door.token_in_query,
+                    door.body_limit,
+                    door.time_limit,
+                );
                 house = house.nest(prefix, guarded);
             }
         }
         for page in &department.pages {
             claim(&mut taken, &page.path)?;
-            let guarded = gated("console", page.router.clone(), page.access, None, None);
+            let guarded = gated("console", page.router.clone(), page.access, false, None, None);
             house = house.nest(&page.path, guarded);
         }
     }

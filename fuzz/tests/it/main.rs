@@ -8,7 +8,8 @@ use backlot_fuzz::{TARGETS, corpus, target};
 fn every_kept_input_is_survived() {
     for target in TARGETS {
         let file = corpus::file(target.name);
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let text =
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let inputs = corpus::read(&text).unwrap();
         assert!(!inputs.is_empty(), "{} keeps no input", file.display());
         for input in inputs {
@@ -29,8 +30,5 @@ fn a_corpus_is_kept_shortest_first_and_within_its_limits() {
 
 #[test]
 fn an_unknown_target_is_named() {
-    assert_eq!(
-        target("y4n").unwrap_err().to_string(),
-        "no fuzz target `y4n`; `cargo xtask fuzz` lists them"
-    );
+    assert_eq!(target("y4n").unwrap_err().to_string(), "no fuzz target `y4n`; `cargo xtask fuzz` lists them");
 }

@@ -32,12 +32,19 @@ pub(crate) const BUBBLEWRAP: Package =
     Package { name: "bubblewrap", is_there: || on_path("bwrap").is_some() };
 /// Mounts that ours is measured against.
 pub(crate) const S3FS: Package = Package { name: "s3fs", is_there: || on_path("s3fs").is_some() };
+/// Alerts: the judge of who is told what, and a client.
+pub(crate) const ALERTMANAGER: Package = Package {
+    name: "prometheus-alertmanager",
+    is_there: || on_path("prometheus-alertmanager").is_some() && on_path("amtool").is_some(),
+};
 /// As [`S3FS`].
 pub(crate) const RCLONE: Package = Package { name: "rclone", is_there: || on_path("rclone").is_some() };
-/// The metrics store that ours is measured against; `vmagent` comes with it.
-pub(crate) const VICTORIA_METRICS: Package =
-    Package { name: "victoria-metrics", is_there: || on_path("victoria-metrics").is_some() };
-/// Writes what it scrapes into our store; `promtool` comes with it.
+/// The metrics store that ours is measured against; `vmagent` and `vmalert` come with it.
+pub(crate) const VICTORIA_METRICS: Package = Package {
+    name: "victoria-metrics",
+    is_there: || ["victoria-metrics", "vmagent", "vmalert"].iter().all(|name| on_path(name).is_some()),
+};
+/// Writes what it scrapes into our store, and sends us its alerts; `promtool` comes with it.
 pub(crate) const PROMETHEUS: Package = Package {
     name: "prometheus",
     is_there: || on_path("prometheus").is_some() && on_path("promtool").is_some(),

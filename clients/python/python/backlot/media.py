@@ -55,9 +55,7 @@ def compare(
     command += ["--", os.fspath(reference), *(os.fspath(path) for path in renditions)]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
-        lines = [line for line in ended.stderr.splitlines() if line.strip()]
-        told = lines[-1] if lines else f"it ended with status {ended.returncode} and no word"
-        raise MediaError(told.removeprefix("error: "))
+        raise MediaError(_told(ended.stderr) or f"it ended with status {ended.returncode} and no word")
     answer: dict[str, Any] = json.loads(ended.stdout)
     return answer
 
@@ -98,6 +96,18 @@ def vmaf(
     frame = pandas.DataFrame(columns)
     frame.attrs.update(answer)
     return frame
+
+
+def _told(errors: str) -> str:
+    """The reason in the last line of standard error: one of JSON, or whatever was printed."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    try:
+        error = json.loads(lines[-1])["error"]
+        return f"{error['message']}; {error['mend']}"
+    except (ValueError, KeyError, TypeError):
+        return lines[-1].removeprefix("error: ")
 
 
 def _program(binary: Optional[_Path]) -> str:

@@ -76,7 +76,7 @@ pub(super) async fn run(
             ));
         }
     }
-    let chart = matches.get_one::<PathBuf>("chart").map(Chart::new).transpose()?;
+    let chart = matches.get_one::<PathBuf>("chart").map(|path| Chart::new(path)).transpose()?;
     let ffmpeg = tools.ffmpeg().await.map_err(failed)?;
     let fps = matches.get_one::<crate::Rate>("fps").copied();
     let prepared_reference = prepare_reference(ffmpeg, reference, fps).await.map_err(failed)?;
@@ -217,7 +217,7 @@ enum ChartKind {
 }
 
 impl Chart {
-    fn new(path: &PathBuf) -> Result<Self, CommandError> {
+    fn new(path: &Path) -> Result<Self, CommandError> {
         let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
         let kind = match extension.as_deref() {
             Some("svg") => ChartKind::Svg,
@@ -230,7 +230,7 @@ impl Chart {
                 ));
             }
         };
-        Ok(Self { path: path.clone(), kind })
+        Ok(Self { path: path.to_owned(), kind })
     }
 
     fn write(&self, figure: &Figure) -> Result<(), CommandError> {

@@ -45,8 +45,10 @@ pub async fn worst_frames(
     for picture in &pictures {
         job = job.input(picture);
     }
-    let mut graph: String =
-        (0..rows).map(|row| format!("[{}:v][{}:v]hstack[r{row}];", 2 * row, 2 * row + 1)).collect();
+    let mut graph = String::new();
+    for row in 0..rows {
+        graph += &format!("[{}:v][{}:v]hstack[r{row}];", 2 * row, 2 * row + 1);
+    }
     graph.extend((0..rows).map(|row| format!("[r{row}]")));
     // A stack of one is no stack.
     graph += &if rows == 1 { "null[out]".to_owned() } else { format!("vstack=inputs={rows}[out]") };

@@ -79,7 +79,7 @@ pub(super) fn plan(input: &RungsInput) -> Result<Vec<EncodeRequest>, TaskError> 
         measured.add(groups, &input.rung_scores)?;
     }
     let is_second = input.rung_groups.is_some();
-    let pattern = input.groups[0].encodes.first().ok_or_else(|| failed_without_trials())?.request;
+    let pattern = input.groups[0].encodes.first().ok_or_else(failed_without_trials)?.request;
     let rate = input.probe.rate.per_second();
     let mut encodes = Vec::new();
     for codec in measured.codecs() {
@@ -87,16 +87,16 @@ pub(super) fn plan(input: &RungsInput) -> Result<Vec<EncodeRequest>, TaskError> 
         let mut asked = HashSet::new();
         for rung in &rungs {
             for (shot, setting) in rung.settings().into_iter().enumerate() {
+                if is_second && asked.len() >= SECOND_ROUND_OF_A_SHOT * measured.shots() {
+                    break;
+                }
                 let known = measured.offers(shot, setting.codec, setting.size)?;
                 let near = if is_second { NEAR } else { 0 };
                 let tells_nothing = known.iter().any(|(crf, _)| crf.abs_diff(setting.crf) <= near);
                 if !tells_nothing && asked.insert((shot, setting)) {
                     let Setting { codec, size, crf } = setting;
                     let shot = input.groups[shot].shot;
-                    encodes.push(EncodeRequest { shot, codec, size, crf, ..pattern });
-                }
-                if is_second && asked.len() >= SECOND_ROUND_OF_A_SHOT * measured.shots() {
-                    break;
+                    encodes.push(EncodeRequest { shot, size, codec, crf, ..pattern });
                 }
             }
         }

@@ -25,8 +25,11 @@ pub(crate) fn codec_string(entry: &[u8]) -> Option<String> {
             let tier = if profile & 0x20 == 0 { 'L' } else { 'H' };
             let (constraints, level) = (config.get(6..12)?, *config.get(12)?);
             let told = constraints.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-            let constraints: String = constraints[..told].iter().map(|byte| format!(".{byte:X}")).collect();
-            Some(format!("hvc1.{space}{}.{compatible:X}.{tier}{level}{constraints}", profile & 0x1f))
+            let mut string = format!("hvc1.{space}{}.{compatible:X}.{tier}{level}", profile & 0x1f);
+            for byte in &constraints[..told] {
+                string += &format!(".{byte:X}");
+            }
+            Some(string)
         }
         // AV1 in ISOBMFF, section 5: profile, level, tier and depth.
         b"av01" => {

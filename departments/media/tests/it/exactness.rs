@@ -7,6 +7,7 @@ use backlot_media::{
     encode::{Codec, Effort, EncodeRequest, encode},
     ffmpeg::Ffmpeg,
     measure::measure,
+    package::{PackageRequest, Rung, package},
     plan::Size,
     probe::{ProbeOptions, probe},
     source::Source,
@@ -197,4 +198,46 @@ async fn a_variable_rate_becomes_constant_on_request() {
     let worst =
         scores[0].scores.column("psnr_y").unwrap().frames.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(worst > 40.0, "{worst}");
+}
+
+#[tokio::test]
+async fn x265_shots_of_any_quality_are_one_track() {
+    let Some(ffmpeg) = outside::ffmpeg().await else { return };
+    if !ffmpeg.has_encoder("libx265") {
+        return outside::skipped("libx265", "install a full ffmpeg with `pip install imageio-ffmpeg`");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("clip.mp4");
+    numbered_clip(&ffmpeg, &path, "25", &["-c:v", "libx264", "-preset", "veryfast", "-crf", "10"]);
+    let probed = probe(&ffmpeg, &path, ProbeOptions::default()).await.unwrap();
+    let source = Source { path: &path, probe: &probed };
+    let (mut shots, mut files) = (Vec::new(), Vec::new());
+    for (start, end, crf) in [(0, 40, 18), (40, 75, 30)] {
+        let request = EncodeRequest { crf, ..request(start, end, Codec::X265) };
+        let (one, other) = (dir.path().join(format!("{start}.mp4")), dir.path().join("again.mp4"));
+        encode(&ffmpeg, source, request, &one, |_| ()).await.unwrap();
+        encode(&ffmpeg, source, request, &other, |_| ()).await.unwrap();
+        assert!(
+            std::fs::read(&one).unwrap() == std::fs::read(&other).unwrap(),
+            "other bytes the second time"
+        );
+        shots.push(request.shot);
+        files.push(one);
+    }
+    let request = PackageRequest {
+        rate: probed.rate,
+        shots,
+        key_interval: 20,
+        segment_seconds: 1.0,
+        rungs: vec![Rung { name: "h265".to_owned(), size: SIZE, files }],
+        audio: None,
+    };
+    let title = dir.path().join("title");
+    let made = package(&request, &title).unwrap();
+    assert!(made.rungs[0].codec.starts_with("hvc1.1.6.L"), "{}", made.rungs[0].codec);
+    let whole = title.join(&made.rungs[0].file);
+    let scores = measure(&ffmpeg, source, Shot { start: 0, end: 75 }, &[whole], &[]).await.unwrap();
+    let frames = &scores[0].scores.column("psnr_y").unwrap().frames;
+    let worst = frames.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(frames.len() == 75 && worst > 25.0, "{worst}");
 }

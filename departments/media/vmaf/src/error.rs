@@ -115,6 +115,12 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A stream is interlaced; its fields are pictures of different times.
+    #[error("{path} is interlaced; deinterlace it first, for example with ffmpeg's filter bwdif")]
+    Interlaced {
+        /// The file.
+        path: String,
+    },
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),

@@ -153,10 +153,10 @@ impl Bookstore {
     pub async fn paths(&self, after: Option<&str>) -> Result<Vec<Kept>, Error> {
         let after = after.map(|after| key::join(&[&self.settings.workspace_prefix, after]));
         let mut found = self.archive.paths(&self.settings.workspace_prefix, after.as_deref()).await?;
-        found.iter_mut().for_each(|kept| {
+        for kept in &mut found {
             kept.path = self.below(&kept.path).to_owned();
             kept.newest.path.clone_from(&kept.path);
-        });
+        }
         Ok(found)
     }
 
@@ -173,7 +173,9 @@ impl Bookstore {
         let (key, path) = self.on_workspace(path)?;
         let found = self.archive.versions(&key, before).await;
         let mut found = found.map_err(|error| named(error, &path))?;
-        found.iter_mut().for_each(|version| version.path.clone_from(&path));
+        for version in &mut found {
+            version.path.clone_from(&path);
+        }
         Ok(found)
     }
 

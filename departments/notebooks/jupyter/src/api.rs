@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
-use crate::guard;
+use crate::guard::{self, User};
 use crate::server::Server;
 use crate::web::{Query, json_response, parse_json};
 
@@ -212,6 +212,34 @@ pub(crate) async fn file(
         }
     }
     Ok(answer)
+}
+
+/// A page with a file in a frame, which keeps its scripts from the page's own rights.
+pub(crate) async fn view(
+    State(server): State<Arc<Server>>,
+    Path(path): Path<String>,
+) -> Result<Response, Error> {
+    let place = server.contents.root.resolve(&path)?;
+    if server.contents.root.is_hidden(&path) || !place.is_file() {
+        return Err(Error::not_found(format!("file or directory '{path}' does not exist")));
+    }
+    let target = format!("{}files/{}", server.config.base_url, crate::web::escape(&path));
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Backlot notebooks</title>\
+         <style>html,body,iframe{{margin:0;width:100%;height:100%;border:0}}</style>\
+         <iframe sandbox=\"allow-scripts\" src=\"{target}\"></iframe></html>"
+    );
+    Ok(([(header::CONTENT_TYPE, "text/html; charset=UTF-8")], html).into_response())
+}
+
+/// Ends the server, where clients may.
+pub(crate) async fn shutdown(State(server): State<Arc<Server>>, user: User) -> Result<StatusCode, Error> {
+    if !server.config.may_shut_down {
+        return Err(Error::forbidden("this server is not ended by its clients; end the process instead"));
+    }
+    tracing::info!(user = user.0, "a client ends the server");
+    server.shutdown.notify_waiters();
+    Ok(StatusCode::OK)
 }
 
 /// The page where a browser shows the token.

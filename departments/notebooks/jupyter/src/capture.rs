@@ -76,6 +76,11 @@ impl Capture {
         }
     }
 
+    /// The notebook that a kernel runs.
+    pub(crate) fn path_of(&self, kernel: &str) -> Option<String> {
+        self.lock().get(kernel)?.path.clone()
+    }
+
     /// A notebook has another name now.
     pub(crate) fn renamed(&self, from: &str, to: &str) {
         for followed in self.lock().values_mut() {
@@ -140,7 +145,11 @@ impl Capture {
         match run.binder.apply(&mut run.gathered, 0, &published) {
             Effect::None => {}
             Effect::Idle => (run.is_idle, run.is_dirty) = (true, true),
-            Effect::Changed | Effect::NewOutput => run.is_dirty = true,
+            Effect::Changed => run.is_dirty = true,
+            Effect::NewOutput => {
+                join_last(run.gathered.cells[0].outputs_mut());
+                run.is_dirty = true;
+            }
         }
     }
 
@@ -203,7 +212,7 @@ impl Capture {
                     path: run.path.clone(),
                     cell: run.cell.clone(),
                     code: run.code.clone(),
-                    outputs: Value::Array(merged(cell.outputs())),
+                    outputs: Value::Array(cell.outputs().to_vec()),
                     count: cell.execution_count().map_or(Value::Null, Value::from),
                 }
             });
@@ -227,24 +236,24 @@ impl Capture {
     }
 }
 
-/// Outputs as front ends keep them: what one stream said in a row is one output.
-fn merged(outputs: &[Value]) -> Vec<Value> {
+/// Joins the last output to the one before it if both are of one stream, as front ends keep them. Joined as they come, a hundred thousand
+/// lines are one text and not a hundred thousand values.
+fn join_last(outputs: &mut Vec<Value>) {
     let stream = |output: &Value| {
-        Some((output.get("name")?.as_str()?.to_owned(), output.get("text")?.as_str()?.to_owned()))
+        let name = output.get("name")?.as_str()?.to_owned();
+        output.get("text")?.as_str().map(|_| name)
     };
-    let mut merged: Vec<Value> = Vec::new();
-    for output in outputs {
-        if let Some((name, more)) = stream(output)
-            && let Some(Value::Object(last)) = merged.last_mut()
-            && last.get("name").and_then(Value::as_str) == Some(name.as_str())
-            && let Some(Value::String(text)) = last.get_mut("text")
-        {
-            text.push_str(&more);
-        } else {
-            merged.push(output.clone());
-        }
+    let Some([before, last]) = outputs.last_chunk::<2>() else { return };
+    if stream(before).is_none() || stream(before) != stream(last) {
+        return;
     }
-    merged
+    let last = outputs.pop();
+    if let (Some(Value::Object(last)), Some(Value::Object(before))) = (last, outputs.last_mut())
+        && let (Some(Value::String(more)), Some(Value::String(text))) =
+            (last.get("text"), before.get_mut("text"))
+    {
+        text.push_str(more);
+    }
 }
 
 /// The outputs of one cell.

@@ -2,24 +2,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use axum::extract::ws::{Message as WsMessage, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::Response;
 use futures::{SinkExt, StreamExt};
+use tokio::sync::mpsc::Receiver;
 use tokio::time::{Instant, interval};
 
 use crate::error::Error;
-use crate::kernel::message::{Frame, Framing, V1};
+use crate::events::EXECUTIONS;
+use crate::guard::User;
+use crate::kernel::message::{Channel, Frame, Framing, Message, V1};
 use crate::kernel::{Ask, Kernel};
-use crate::server::Server;
+use crate::server::{Pings, Server};
 use crate::web::Query;
-
-/// How often a client is asked whether it is there, and how long its answer may take: as jupyter_server's defaults.
-const PING: Duration = Duration::from_secs(30);
-const PONG: Duration = Duration::from_secs(90);
 
 /// The largest message of a client: widgets send images.
 const MAX_MESSAGE: usize = 256 << 20;
@@ -29,6 +27,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 /// Opens a client's websocket.
 pub(crate) async fn channels(
     State(server): State<Arc<Server>>,
+    user: User,
     Path(id): Path<String>,
     uri: Uri,
     upgrade: WebSocketUpgrade,
@@ -44,9 +43,28 @@ pub(crate) async fn channels(
     let client = NEXT.fetch_add(1, Ordering::Relaxed);
     let inbox = kernel.attach(client, session).await?;
     Ok(upgrade.on_upgrade(move |socket| async move {
-        serve(socket, framing, client, &kernel, inbox).await;
+        let told = |channel, message: &Message| {
+            if channel == Channel::Shell {
+                tell_execution(&server, &user, &kernel, message);
+            }
+        };
+        let pings = server.config.pings;
+        serve(socket, framing, client, &kernel, inbox, told, pings).await;
         let _ = kernel.ask(Ask::Detach(client)).await; // the kernel may have ended
     }))
+}
+
+/// Tells who ran which cell; the code itself is not told.
+fn tell_execution(server: &Server, user: &User, kernel: &Kernel, message: &Message) {
+    if message.header().msg_type != "execute_request" {
+        return;
+    }
+    let metadata: serde_json::Value = serde_json::from_slice(&message.parts[2]).unwrap_or_default();
+    let path = server.capture.path_of(&kernel.id);
+    let data = serde_json::json!({
+        "action": "execute", "kernel_id": kernel.id, "kernel_name": kernel.name, "path": path, "cell_id": metadata["cellId"],
+    });
+    server.events.emit(EXECUTIONS, &user.0, &data);
 }
 
 async fn serve(
@@ -54,13 +72,12 @@ async fn serve(
     framing: Framing,
     client: u64,
     kernel: &Kernel,
-    mut inbox: tokio::sync::mpsc::Receiver<(
-        crate::kernel::message::Channel,
-        crate::kernel::message::Message,
-    )>,
+    mut inbox: Receiver<(Channel, Message)>,
+    told: impl Fn(Channel, &Message),
+    pings: Pings,
 ) {
     let (mut sink, mut stream) = socket.split();
-    let mut pings = interval(PING);
+    let mut ticks = interval(pings.every);
     let mut heard = Instant::now();
     loop {
         tokio::select! {
@@ -71,7 +88,7 @@ async fn serve(
                     Frame::Binary(bytes) => WsMessage::Binary(bytes),
                 };
                 // A client that takes nothing for this long is gone.
-                if !matches!(tokio::time::timeout(PONG, sink.send(frame)).await, Ok(Ok(()))) {
+                if !matches!(tokio::time::timeout(pings.patience, sink.send(frame)).await, Ok(Ok(()))) {
                     break;
                 }
             }
@@ -87,12 +104,13 @@ async fn serve(
                     tracing::warn!(kernel = kernel.id, "a malformed message of a client is dropped");
                     continue;
                 };
+                told(channel, &message);
                 if kernel.ask(Ask::Send(client, channel, message)).await.is_err() {
                     break;
                 }
             }
-            _ = pings.tick() => {
-                if heard.elapsed() > PONG || sink.send(WsMessage::Ping(bytes::Bytes::new())).await.is_err() {
+            _ = ticks.tick() => {
+                if heard.elapsed() > pings.patience || sink.send(WsMessage::Ping(bytes::Bytes::new())).await.is_err() {
                     break;
                 }
             }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -21,11 +22,27 @@ const COOKIE: &str = "backlot-jupyter";
 /// How long a cookie lasts, in seconds: 30 days, as in jupyter_server.
 const COOKIE_AGE: u32 = 30 * 24 * 3600;
 
+/// Who sent a request: an extension of it. A guard around this server puts it in for those whom it has let in already; for all others it is
+/// the user of the server's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for User {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<User, Error> {
+        let user = parts.extensions.get::<User>().cloned();
+        user.ok_or_else(|| Error::internal("no guard stands before this route"))
+    }
+}
+
 /// How a request showed its right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// The server asks for none.
     NotAsked,
+    /// A guard around this server has let the request in, and looked at where it comes from.
+    Outer,
     /// The token, in a header.
     Header,
     /// The token, in the query.
@@ -35,13 +52,17 @@ pub(crate) enum Proof {
 }
 
 /// The guard before every route.
-pub(crate) async fn guard(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
+    let is_let_in = request.extensions().get::<User>().is_some();
+    if !is_let_in {
+        request.extensions_mut().insert(User(server.config.user.clone()));
+    }
     let is_api = request.uri().path().starts_with("/api") || request.uri().path().starts_with("/lab/api");
     let is_open =
         matches!(request.uri().path(), "/login" | "/logout" | "/api" | "/api/" | "/api/security/csp-report")
             || request.uri().path().starts_with("/static/")
             || request.uri().path().starts_with("/api/notebooks");
-    let proof = proof(&server, request.headers(), request.uri());
+    let proof = if is_let_in { Some(Proof::Outer) } else { proof(&server, request.headers(), request.uri()) };
     let cookies = cookies_to_set(&server, request.headers(), request.uri(), proof);
     let mut answer = match proof {
         _ if is_open => next.run(request).await,
@@ -71,6 +92,8 @@ pub(crate) async fn guard(State(server): State<Arc<Server>>, request: Request, n
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         answer.headers_mut().entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
     }
+    // JupyterLab frames what it shows, from this very server.
+    answer.headers_mut().insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     answer
 }
@@ -152,8 +175,12 @@ fn check_origin(
     uri: &Uri,
     proof: Proof,
 ) -> Result<(), Error> {
-    if matches!(proof, Proof::Header | Proof::Query) {
-        return Ok(()); // a token is not sent by itself
+    if matches!(proof, Proof::Outer | Proof::Header | Proof::Query) {
+        return Ok(()); // a token is not sent by itself, and another guard has looked itself
+    }
+    if proof == Proof::NotAsked && !is_local_name(headers) {
+        // A page of another site may make its own name lead here, and no token stands in its way.
+        return Err(Error::forbidden("without a token this server answers to loopback names only"));
     }
     if let Some(origin) = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok())
         && !is_own_origin(server, headers, origin)
@@ -172,6 +199,18 @@ fn check_origin(
         (_, None) => Err(Error::forbidden("'_xsrf' argument missing from POST")),
         _ => Err(Error::forbidden("XSRF cookie does not match POST argument")),
     }
+}
+
+/// Whether the client calls us by a name of this machine that no other site can have; one that sends no name is no browser.
+fn is_local_name(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else { return true };
+    let host = host.to_str().unwrap_or_default();
+    let name = match host.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let is_loopback = name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    is_loopback || name.eq_ignore_ascii_case("localhost")
 }
 
 fn is_own_origin(server: &Server, headers: &HeaderMap, origin: &str) -> bool {

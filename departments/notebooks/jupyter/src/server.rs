@@ -8,15 +8,19 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
+use backlot_notebooks_kernels::{KernelSearch, data_folders};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::capture::Capture;
 use crate::contents::place::{Hidden, Root};
-use crate::contents::{Contents, routes};
+use crate::contents::{AfterSave, Contents, routes};
+use crate::deploy::Deployments;
+use crate::events::Events;
 use crate::kernel::Kernels;
 use crate::sessions::Sessions;
-use crate::specs::KernelPath;
-use crate::{api, channels, guard, kernel, sessions, specs, web};
+use crate::terminals::Terminals;
+use crate::{api, channels, events, guard, kernel, lab, nbconvert, sessions, specs, terminals, web};
 
 /// The largest body that is taken, as in jupyter_server: a notebook with its outputs in one request.
 const MAX_BODY: usize = 512 << 20;
@@ -39,9 +43,61 @@ pub struct Config {
     /// What becomes of hidden files.
     pub hidden: Hidden,
     /// Where kernels are looked for.
-    pub kernels: KernelPath,
+    pub kernels: KernelSearch,
     /// Kernels that do nothing for this long with no client connected are ended; none are if it is not given.
     pub cull_after: Option<Duration>,
+    /// What kernels may take.
+    pub limits: KernelLimits,
+    /// Jupyter's data folders, where JupyterLab and its extensions are looked for.
+    pub data: Vec<PathBuf>,
+    /// Whether clients may start terminals.
+    pub terminals: bool,
+    /// The shell of terminals: a program and its arguments.
+    pub shell: Vec<String>,
+    /// Terminals in which nothing happens for this long are ended.
+    pub cull_terminals_after: Option<Duration>,
+    /// The kernelspecs that are deployed to this server, beside those that are installed.
+    pub deployments: Option<Deployments>,
+    /// Who is told of notebooks that clients save.
+    pub after_save: AfterSave,
+    /// How clients that are gone without a word are found.
+    pub pings: Pings,
+    /// Whether a client may end the server.
+    pub may_shut_down: bool,
+}
+
+/// When a websocket's client is asked whether it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pings {
+    /// How often.
+    pub every: Duration,
+    /// How long its answer may take; then it is gone.
+    pub patience: Duration,
+}
+
+impl Default for Pings {
+    /// As jupyter_server's.
+    fn default() -> Pings {
+        Pings { every: Duration::from_secs(30), patience: Duration::from_secs(90) }
+    }
+}
+
+/// What kernels may take of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelLimits {
+    /// The most kernels that run at once.
+    pub count: usize,
+    /// The most bytes of address space of each (`RLIMIT_AS`); as the machine allows if it is not given.
+    pub memory: Option<u64>,
+    /// The most open files of each.
+    pub open_files: Option<u64>,
+}
+
+impl Default for KernelLimits {
+    /// 200 kernels, as each is a process of a hundred megabytes; otherwise no limits beyond the machine's.
+    fn default() -> KernelLimits {
+        KernelLimits { count: 200, memory: None, open_files: None }
+    }
 }
 
 impl Config {
@@ -55,8 +111,17 @@ impl Config {
             user: std::env::var("USER").unwrap_or_else(|_| "backlot".to_owned()),
             allow_origin: None,
             hidden: Hidden::default(),
-            kernels: KernelPath::from_env(),
+            kernels: KernelSearch::from_env(),
             cull_after: None,
+            limits: KernelLimits::default(),
+            data: data_folders(&|name| std::env::var_os(name)),
+            terminals: true,
+            shell: terminals::default_shell(),
+            cull_terminals_after: None,
+            deployments: None,
+            after_save: AfterSave::default(),
+            pings: Pings::default(),
+            may_shut_down: false,
         }
     }
 
@@ -105,6 +170,9 @@ pub struct Server {
     pub(crate) capture: Arc<Capture>,
     pub(crate) kernels: Arc<Kernels>,
     pub(crate) sessions: Sessions,
+    pub(crate) events: Events,
+    pub(crate) terminals: Arc<Terminals>,
+    pub(crate) shutdown: Notify,
     started: String,
 }
 
@@ -117,12 +185,50 @@ impl Server {
         let at_root = |why| OpenError::Root { root: config.root.clone(), why };
         let root = Root::new(&config.root, config.hidden).map_err(at_root)?;
         let at_state = |why| OpenError::State { folder: config.state.clone(), why };
-        let contents = Contents::open(root, &config.state).map_err(at_state)?;
+        let contents = Contents::open(root, &config.state, config.after_save.clone()).map_err(at_state)?;
+        let events = Events::open(&config.state).map_err(at_state)?;
         let contents = Arc::new(contents);
         let capture = Arc::new(Capture::new(contents.clone()));
-        let kernels = Arc::new(Kernels::new(config.kernels.clone(), capture.clone(), config.cull_after));
-        let sessions = Sessions::default();
-        Ok(Arc::new(Server { contents, capture, kernels, sessions, started: web::now(), config }))
+        let kernels = Arc::new(Kernels::new(
+            config.kernels.clone(),
+            capture.clone(),
+            config.cull_after,
+            config.limits,
+            config.deployments.clone(),
+        ));
+        Ok(Arc::new(Server {
+            contents,
+            capture,
+            kernels,
+            sessions: Sessions::default(),
+            events,
+            terminals: Arc::default(),
+            shutdown: Notify::new(),
+            started: web::now(),
+            config,
+        }))
+    }
+
+    /// Waits until a client has asked the server to end (`/api/shutdown`), where it may.
+    pub async fn asked_to_end(&self) {
+        self.shutdown.notified().await;
+    }
+
+    /// Ends all kernels and terminals; what they have put out is saved.
+    pub async fn end_all(&self) {
+        let kernels = self.kernels.all();
+        let ends = kernels.iter().map(|kernel| self.kernels.shut_down(&kernel.id));
+        for ended in futures::future::join_all(ends).await {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a kernel had ended");
+            }
+        }
+        self.terminals.end_all().await;
+    }
+
+    /// Where JupyterLab's settings and workspaces are kept.
+    pub(crate) fn lab_folder(&self) -> PathBuf {
+        self.config.state.join("lab")
     }
 
     /// The folder that is served.
@@ -156,7 +262,18 @@ impl Server {
             .route("/api/kernels/{id}/channels", get(channels::channels))
             .route("/api/sessions", get(sessions::list).post(sessions::begin))
             .route("/api/sessions/{id}", get(sessions::one).patch(sessions::change).delete(sessions::end))
+            .route("/api/terminals", get(terminals::list).post(terminals::start))
+            .route("/api/terminals/{name}", get(terminals::one).delete(terminals::end))
+            .route("/terminals/websocket/{name}", get(terminals::connect))
+            .route("/api/events", post(events::post))
+            .route("/api/events/subscribe", get(events::subscribe))
+            .route("/api/nbconvert", get(nbconvert::formats))
+            .route("/nbconvert/{format}", post(nbconvert::from_post))
+            .route("/nbconvert/{format}/{*path}", get(nbconvert::from_file))
+            .route("/api/shutdown", post(api::shutdown))
             .route("/files/{*path}", get(api::file))
+            .route("/view/{*path}", get(api::view))
+            .merge(lab::routes::routes())
             .route("/login", get(api::login).post(api::login))
             .route("/logout", get(api::logout))
             .fallback(api::nothing)
@@ -169,7 +286,11 @@ impl Server {
     pub fn router_at_base(self: &Arc<Server>) -> Router {
         match self.config.base_url.trim_end_matches('/') {
             "" => self.router(),
-            base => Router::new().nest(base, self.router()),
+            base => {
+                // A nested router does not see its prefix with a slash, as people type it.
+                let home = get(lab::routes::home).with_state(self.clone());
+                Router::new().nest(base, self.router()).route(&self.config.base_url, home)
+            }
         }
     }
 
@@ -177,8 +298,9 @@ impl Server {
     pub(crate) fn status(&self) -> Value {
         let models: Vec<Value> = self.kernels.all().iter().map(|kernel| kernel.model()).collect();
         let connections: u64 = models.iter().filter_map(|model| model["connections"].as_u64()).sum();
+        let terminals = self.terminals.last_activity();
         let activity = models.iter().filter_map(|model| model["last_activity"].as_str());
-        let activity = activity.max().unwrap_or(&self.started);
+        let activity = activity.chain(terminals.as_deref()).max().unwrap_or(&self.started);
         json!({
             "connections": connections, "kernels": models.len(), "last_activity": activity, "started": self.started,
         })

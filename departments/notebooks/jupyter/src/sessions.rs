@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::guard::User;
 use crate::kernel::Wish;
+use crate::kernel::routes::tell;
 use crate::server::Server;
 use crate::web::{json_response, parse_json};
 
@@ -88,7 +90,11 @@ pub(crate) async fn list(State(server): State<Arc<Server>>) -> Response {
 }
 
 /// Begins a session, or gives the one that this path already has.
-pub(crate) async fn begin(State(server): State<Arc<Server>>, body: Bytes) -> Result<Response, Error> {
+pub(crate) async fn begin(
+    State(server): State<Arc<Server>>,
+    user: User,
+    body: Bytes,
+) -> Result<Response, Error> {
     let model = parse_json(&body)?;
     if model.is_null() {
         return Err(Error::bad_request("No JSON data provided"));
@@ -111,8 +117,11 @@ pub(crate) async fn begin(State(server): State<Arc<Server>>, body: Bytes) -> Res
             let folder = crate::contents::place::split(path.trim_matches('/')).0.to_owned();
             let wish =
                 Wish { name: wanted.clone(), directory: server.kernel_directory(&folder), ..Wish::default() };
-            match server.kernels.start(wish) {
-                Ok(kernel) => kernel.id.clone(),
+            match server.kernels.start(wish).await {
+                Ok(kernel) => {
+                    tell(&server, &user, "start", "started", &kernel);
+                    kernel.id.clone()
+                }
                 Err(error) if error.status == StatusCode::NOT_IMPLEMENTED => {
                     let short = format!("The '{}' kernel is not available.", wanted.unwrap_or_default());
                     let message = format!(
@@ -173,7 +182,7 @@ pub(crate) async fn change(
     } else if let Some(name) = text(&model["kernel"], "name") {
         let folder = crate::contents::place::split(session.path.trim_matches('/')).0.to_owned();
         let wish = Wish { name: Some(name), directory: server.kernel_directory(&folder), ..Wish::default() };
-        session.kernel.clone_from(&server.kernels.start(wish)?.id);
+        session.kernel.clone_from(&server.kernels.start(wish).await?.id);
     }
     server.capture.bind(&session.kernel, &session.path);
     for known in server.sessions.lock().values_mut().filter(|known| known.id == id) {
@@ -189,10 +198,14 @@ pub(crate) async fn change(
 /// Ends a session and its kernel.
 pub(crate) async fn end(
     State(server): State<Arc<Server>>,
+    user: User,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Error> {
     let session = known(&server, &id)?;
     server.sessions.lock().retain(|_, known| known.id != id);
+    if let Ok(kernel) = server.kernels.find(&session.kernel) {
+        tell(&server, &user, "shutdown", "shutdown", &kernel);
+    }
     let ended = server.kernels.shut_down(&session.kernel).await;
     ended.map_err(|_| Error::new(StatusCode::GONE, "Kernel deleted before session"))?;
     Ok(StatusCode::NO_CONTENT)

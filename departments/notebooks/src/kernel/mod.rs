@@ -9,34 +9,30 @@
 
 mod drain;
 mod pool;
-mod spec;
 mod wire;
-mod zmtp;
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use backlot_notebooks_kernels::{
+    Address, CONNECTION_FILE, Channel, LOG_FILE, Role, Socket, SpecError, command, private_folder,
+    write_private,
+};
+pub use backlot_notebooks_kernels::{InterruptMode, KernelSearch, KernelSpec};
 use backlot_notebooks_model::json::{Object, Value};
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::process::Child;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use drain::Drained;
 pub use pool::KernelPool;
-pub use spec::{InterruptMode, KernelSearch, KernelSpec};
 pub(crate) use wire::Message;
 use wire::Session;
-use zmtp::{Role, Socket};
 
 /// How long a kernel may take to end after it was asked to.
 const SHUTDOWN: Duration = Duration::from_secs(5);
-
-/// How often a connection to a kernel that does not listen yet is tried again.
-const RETRY: Duration = Duration::from_millis(3);
 
 /// How long to wait for something on iopub after a reply, before the kernel is asked again.
 const NUDGE: Duration = Duration::from_millis(100);
@@ -44,28 +40,12 @@ const NUDGE: Duration = Duration::from_millis(100);
 /// How much of what a dead kernel wrote to standard error is told.
 const LOG_TAIL: usize = 2_000;
 
-/// The file by which the kernel learns where to listen.
-const CONNECTION_FILE: &str = "connection.json";
-
 /// What goes wrong with kernels.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
-    /// No kernel of this name.
-    #[error("there is no kernel `{name}`; {known} (`jupyter kernelspec list` shows where)")]
-    NoSuchKernel {
-        /// The name.
-        name: String,
-        /// Those there are.
-        known: String,
-    },
-    /// A `kernel.json` that cannot be used.
-    #[error("{file} is no kernelspec: {why}; install the kernel again", file = .file.display())]
-    BadSpec {
-        /// The file.
-        file: PathBuf,
-        /// Why not.
-        why: String,
-    },
+    /// No such kernel, or one whose `kernel.json` cannot be used.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
     /// It did not start.
     #[error("the kernel `{program}` does not start: {why}; check the `argv` of its kernel.json")]
     Start {
@@ -395,28 +375,9 @@ fn execute_content(code: &str, silence: Silence, on_error: OnError) -> Value {
 }
 
 fn spawn(launch: &Launch, folder: &Path) -> Result<Child, KernelError> {
-    let spec = &launch.spec;
-    let (program, arguments) = spec.argv.split_first().ok_or_else(|| KernelError::BadSpec {
-        file: spec.folder.join("kernel.json"),
-        why: "its `argv` is empty".to_owned(),
-    })?;
-    let refused = |error: io::Error| KernelError::Start { program: program.clone(), why: error.to_string() };
-    let file = folder.join(CONNECTION_FILE).to_string_lossy().into_owned();
-    let own = spec.folder.to_string_lossy();
-    let fill = |word: &String| word.replace("{connection_file}", &file).replace("{resource_dir}", &own);
-    let log = std::fs::File::create(folder.join("stderr")).map_err(refused)?;
-    let mut command = Command::new(program);
-    command
-        .args(arguments.iter().map(fill))
-        .envs(spec.env.iter())
-        // The kernel ends when this process has: ipykernel looks after its parent by this variable.
-        .env("JPY_PARENT_PID", std::process::id().to_string())
-        .env("PYDEVD_DISABLE_FILE_VALIDATION", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .process_group(0)
-        .kill_on_drop(true);
+    let program = || launch.spec.argv.first().cloned().unwrap_or_default();
+    let refused = |error: io::Error| KernelError::Start { program: program(), why: error.to_string() };
+    let mut command = command(&launch.spec, folder).map_err(refused)?;
     if let Some(directory) = &launch.directory {
         command.current_dir(directory);
     }
@@ -433,102 +394,7 @@ fn died(ended: io::Result<ExitStatus>, folder: &Path) -> KernelError {
         },
         Err(error) => error.to_string(),
     };
-    let log = std::fs::read(folder.join("stderr")).unwrap_or_default();
+    let log = std::fs::read(folder.join(LOG_FILE)).unwrap_or_default();
     let tail = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_TAIL)..]).trim().to_owned();
     KernelError::Died { how, log: if tail.is_empty() { tail } else { format!("; it wrote: {tail}") } }
-}
-
-/// A folder for one kernel, with a name short enough for a Unix socket's path (at most 107 bytes).
-fn private_folder() -> io::Result<tempfile::TempDir> {
-    let builder = || {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("backlot-kernel-").permissions(std::fs::Permissions::from_mode(0o700));
-        builder
-    };
-    let preferred = std::env::temp_dir();
-    // POSIX names a short one.
-    if preferred.as_os_str().len() <= 60 { builder().tempdir() } else { builder().tempdir_in("/tmp") }
-}
-
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    io::Write::write_all(&mut file, content)
-}
-
-/// The sockets of a kernel that we use; heartbeat and stdin are named in the connection file and left alone.
-#[derive(Clone, Copy)]
-enum Channel {
-    Shell = 0,
-    Iopub = 1,
-    Control = 3,
-}
-
-enum Address {
-    Unix(PathBuf),
-    Tcp([u16; 5]),
-}
-
-impl Address {
-    fn choose(spec: &KernelSpec, folder: &Path) -> io::Result<Address> {
-        let wanted = std::env::var("BACKLOT_KERNEL_TRANSPORT").unwrap_or_default();
-        let speaks_ipc =
-            spec.argv.iter().any(|word| word.starts_with("ipykernel")) || spec.language == "bash";
-        if wanted == "ipc" || (wanted != "tcp" && speaks_ipc) {
-            return Ok(Address::Unix(folder.join("s")));
-        }
-        // Bound all at once, so that they differ, and let go right before the kernel binds them.
-        let listeners: io::Result<Vec<TcpListener>> =
-            (0..5).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect();
-        let mut ports = [0; 5];
-        for (port, listener) in ports.iter_mut().zip(listeners?) {
-            *port = listener.local_addr()?.port();
-        }
-        Ok(Address::Tcp(ports))
-    }
-
-    fn connection_file(&self, key: &str, spec: &KernelSpec) -> String {
-        let (transport, ip, ports) = match self {
-            Address::Unix(path) => ("ipc", path.to_string_lossy().into_owned(), [1, 2, 3, 4, 5]),
-            Address::Tcp(ports) => ("tcp", Ipv4Addr::LOCALHOST.to_string(), *ports),
-        };
-        let names = ["shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"];
-        let mut members: Object = names
-            .iter()
-            .zip(ports)
-            .map(|(name, port)| ((*name).to_owned(), i64::from(port).into()))
-            .collect();
-        let texts = [
-            ("ip", ip.as_str()),
-            ("key", key),
-            ("transport", transport),
-            ("signature_scheme", "hmac-sha256"),
-            ("kernel_name", spec.display_name.as_str()),
-        ];
-        members.extend(texts.map(|(name, text)| (name.to_owned(), Value::from(text))));
-        Value::Object(members).to_compact()
-    }
-
-    /// Connects as soon as the kernel listens.
-    async fn connect(&self, channel: Channel, role: Role, identity: &[u8]) -> io::Result<Socket> {
-        loop {
-            let connected = match self {
-                Address::Unix(path) => {
-                    let path = format!("{}-{}", path.display(), channel as usize + 1);
-                    Socket::unix(Path::new(&path), role, identity).await
-                }
-                Address::Tcp(ports) => {
-                    Socket::tcp(("127.0.0.1", ports[channel as usize]), role, identity).await
-                }
-            };
-            match connected {
-                Err(error) if is_not_there_yet(&error) => sleep(RETRY).await,
-                connected => return connected,
-            }
-        }
-    }
-}
-
-fn is_not_there_yet(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound, UnexpectedEof};
-    matches!(error.kind(), ConnectionRefused | ConnectionReset | NotFound | UnexpectedEof)
 }

@@ -353,7 +353,7 @@ async fn execute(
         if saver.saves_in_passing() {
             saver.save(notebook, Durability::Process).await?;
         }
-        let spec = kernels.search.find(name)?;
+        let spec = kernels.search.find(name).map_err(KernelError::from)?;
         let launch = Launch { spec, directory: request.directory.clone(), patience: request.start_timeout };
         let mut kernel = match kernels.pool {
             Some(pool) => pool.take(&launch).await?,

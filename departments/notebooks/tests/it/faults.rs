@@ -95,7 +95,8 @@ fn limit_files(bytes: Option<u64>) {
 /// Runs a notebook whose second cell outgrows the disk; what was told, and how the run ended. The disk has room again
 /// after that cell, or never.
 async fn outgrow(bench: &Bench, room_again: bool) -> (Vec<String>, Result<(), RunError>) {
-    let cells = ["print('small')", "import time\nprint('x' * 100_000)\ntime.sleep(1)", "print('end')"];
+    // The pause lets the save after the first cell come due before the disk is outgrown.
+    let cells = ["print('small')", "import time\ntime.sleep(2)\nprint('x' * 100_000)", "print('end')"];
     let request = bench.request(&notebook(&cells));
     let told = Arc::new(Mutex::new(Vec::new()));
     let lines = Arc::clone(&told);

@@ -116,3 +116,27 @@ async fn the_console_shows_versions_and_the_door_is_bookstores() {
     assert_eq!(server.get("/bookstore/api/bookstore", &[]).await.status, 401);
     assert_eq!(house.referenced_blobs(&departments).await.unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn what_a_jupyter_client_saves_is_a_version_before_it_is_told_so() {
+    let home = tempfile::tempdir().unwrap();
+    let departments = department();
+    let house = open(home.path(), &departments).await;
+    house.serve(&departments).await.unwrap();
+    let tokens = Tokens::open(home.path()).unwrap();
+    let admin = Tokens::admin_token(home.path()).unwrap().unwrap();
+    let mut config = WebConfig::new(tokens);
+    config.bind.set_port(0);
+    let shell = Shell::builder(config).department(shell_part(&*departments[0], &house)).build().unwrap();
+    let server = Server::start(shell).await.unwrap();
+    let bearer = format!("Bearer {admin}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    for source in ["one", "two"] {
+        let model = format!("{{\"type\": \"notebook\", \"content\": {}}}", notebook(&[source]).to_text());
+        let saved = server.send("PUT /jupyter/api/contents/mine.ipynb", &headers, &model).await;
+        assert!(saved.status == 201 || saved.status == 200, "{}", saved.text());
+    }
+    let shown = server.get("/notebooks/versions/of?path=mine.ipynb", &headers[..1]).await.text();
+    assert!(shown.contains("Version 2") && shown.contains("admin"), "{shown}");
+    house.stop(&departments).await;
+}

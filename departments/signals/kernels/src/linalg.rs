@@ -128,6 +128,8 @@ pub(crate) fn least_squares_rest(gram: &mut [Double], size: usize) -> f64 {
 /// The singular value decomposition of a table given column after column, by one-sided Jacobi rotations (M. Hestenes, 1958), on the shorter side. Gives left vectors, values and
 /// right vectors: vector k of `rows` numbers from k·`rows`, value k, and vector k of as many numbers as there are columns. Values of 0 have vectors of 0.
 pub(crate) fn thin_svd(table: &[f64], rows: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    /// Converges quadratically once it is near; a dozen sweeps are usual.
+    const SWEEPS: usize = 60;
     let columns = table.len() / rows;
     if columns > rows {
         let transposed: Vec<f64> =
@@ -135,8 +137,6 @@ pub(crate) fn thin_svd(table: &[f64], rows: usize) -> (Vec<f64>, Vec<f64>, Vec<f
         let (left, values, right) = thin_svd(&transposed, columns);
         return (right, values, left);
     }
-    /// Converges quadratically once it is near; a dozen sweeps are usual.
-    const SWEEPS: usize = 60;
     let mut left = table.to_vec();
     let mut right = vec![0.0; columns * columns];
     for k in 0..columns {
@@ -238,7 +238,7 @@ pub(crate) fn least_squares_solution(
     let variance = rest / (count - regressors) as f64;
     let errors: Vec<f64> =
         (0..regressors).map(|k| (variance * inverse[k * regressors + k]).sqrt() / lengths[k]).collect();
-    if !(errors[0] > 0.0) {
+    if errors[0].is_nan() || errors[0] <= 0.0 {
         return None;
     }
     Some((solution.iter().zip(&lengths).map(|(value, length)| value / length).collect(), errors))

@@ -277,7 +277,7 @@ mod tests {
                 .map(|t| match random.below(30) {
                     0 => f64::NAN,
                     1 => 10.0 * random.normal(),
-                    _ => libm::sin(t as f64 / 7.0) + 0.1 * random.normal(),
+                    _ => libm::sin(f64::from(t) / 7.0) + 0.1 * random.normal(),
                 })
                 .collect();
             let mut scorer = Scorer::new(memory.clone()).unwrap();

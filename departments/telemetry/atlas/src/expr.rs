@@ -225,6 +225,30 @@ pub enum Window {
 }
 
 impl Window {
+    /// How many earlier steps its value depends on.
+    fn memory(self, step: i64) -> usize {
+        /// What no bound is known of: as much as a graph shows.
+        const UNBOUNDED: usize = 1440;
+        match self {
+            Self::RollingCount(n)
+            | Self::RollingMin(n)
+            | Self::RollingMax(n)
+            | Self::RollingSum(n)
+            | Self::RollingMean(n, _)
+            | Self::Delay(n) => n,
+            Self::Trend(duration) => usize::try_from(duration / step.max(1)).unwrap_or(0),
+            Self::Derivative => 1,
+            Self::Integral | Self::CumulativeMax => UNBOUNDED,
+            // Two turns, each begun at its training.
+            Self::SlidingDes(training, ..) => training.saturating_mul(2),
+            // A value's weight falls by 1 − α a step: below a millionth after 14/α of them.
+            Self::Des(training, alpha, _) if alpha > 0.0 => {
+                training.saturating_add((14.0 / alpha).min(UNBOUNDED as f64) as usize)
+            }
+            Self::Des(..) => UNBOUNDED,
+        }
+    }
+
     /// Its word.
     pub fn name(self) -> &'static str {
         match self {
@@ -400,6 +424,17 @@ impl Expr {
         let mut found = matches!(self.kind(), Kind::Window(..));
         self.kind().children(&mut |child| found |= child.has_window());
         found
+    }
+
+    /// How many steps of the past its value may depend on; what depends on all of it depends little on what is long ago.
+    pub fn memory(&self, step: i64) -> usize {
+        let mut below = 0;
+        self.kind().children(&mut |child| below = below.max(child.memory(step)));
+        let own = match self.kind() {
+            Kind::Window(window, _) => window.memory(step),
+            _ => 0,
+        };
+        below.saturating_add(own)
     }
 
     pub(crate) fn change(&self, change: &Change) -> Result<Self, Error> {

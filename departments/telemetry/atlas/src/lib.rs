@@ -25,6 +25,7 @@
 //! | [`evaluate`], [`State`] | from expressions to [`Line`]s |
 //! | [`graph`] | a graph request: its parameters, its result, and that in each format |
 //! | [`wire`] | datapoints in: publish and update bodies, JSON and Smile |
+//! | [`stream`] | expressions evaluated as data arrives |
 //! | [`normalize`] | from samples at any time to values on steps |
 //! | [`demo`] | the deterministic demonstration data |
 
@@ -34,6 +35,7 @@ pub mod graph;
 
 pub mod normalize;
 pub mod percentile;
+pub mod stream;
 pub mod wire;
 pub mod words;
 
@@ -52,5 +54,5 @@ pub use eval::{Line, State, evaluate, evaluate_with};
 pub use expr::Expr;
 pub use number::text as number_text;
 pub use stack::{Item, List, Machine, Step, parse, parse_one};
-pub use style::Styled;
+pub use style::{Styled, substitute};
 pub use time::{duration, duration_text, utc_text, window as time_window, zone};

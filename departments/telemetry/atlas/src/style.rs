@@ -138,8 +138,8 @@ impl Ord for Ordered {
     }
 }
 
-/// Replaces `$key` and `$(key)`. A `$` with no key after it stays.
-fn substitute(pattern: &str, value: &mut dyn FnMut(&str) -> String) -> String {
+/// Replaces `$key` and `$(key)`, as legends do. A `$` with no key after it stays.
+pub fn substitute(pattern: &str, value: &mut dyn FnMut(&str) -> String) -> String {
     let mut text = String::with_capacity(pattern.len());
     let mut rest = pattern;
     while let Some(at) = rest.find('$') {

@@ -15,11 +15,13 @@ mod log;
 mod read;
 mod segment;
 mod series;
+mod tap;
 mod tier;
 mod write;
 
 pub use alias::{Alias, Naming};
 pub use read::{Membership, ReadLimits};
+pub use tap::{Applied, Tap};
 pub use tier::Tier;
 pub use write::{Batch, Effect, Sample, SeriesId, Written};
 
@@ -144,6 +146,8 @@ pub(crate) struct Inner {
     /// Bytes of the segments there are.
     segment_bytes: u64,
     samples: u64,
+    /// Who is told of every value.
+    tap: Option<tap::Tapped>,
 }
 
 /// How much there is.
@@ -182,6 +186,7 @@ impl Store {
             texts: std::collections::HashSet::new(),
             segment_bytes: 0,
             samples: 0,
+            tap: None,
         };
         let store = Self { options, naming: Naming::default(), inner: RwLock::new(inner) };
         if let Some(directory) = store.options.directory.clone() {

@@ -121,14 +121,7 @@ impl Store {
                 return Ok(());
             };
             let (covered, directory) = (log.number, log.directory().to_owned());
-            let mut log = Log::create(&directory, covered + 1, step)?;
-            // A new log knows no series: those that go on are told again.
-            for (id, series) in inner.series.iter().enumerate() {
-                if let Some(series) = series {
-                    log.series(id as u32, series.tags.iter());
-                }
-            }
-            log.commit()?;
+            let log = Log::create(&directory, covered + 1, step)?;
             inner.log = Some(log);
             let mut changed = Vec::new();
             for (id, series) in inner.series.iter_mut().enumerate() {

@@ -43,6 +43,8 @@ pub(crate) struct SeriesData {
     pub(crate) packed: Vec<Packed>,
     /// Its columns of the tiers, the later of which hold.
     pub(crate) rolled: Vec<Rolled>,
+    /// The number of the log that knows it.
+    pub(crate) told: u64,
     /// The first step that was written after it had been rolled up; `i64::MAX` for none.
     pub(crate) late: i64,
     /// What makes values of its samples, where they do not come as values.
@@ -58,6 +60,7 @@ impl SeriesData {
             raw: VecDeque::new(),
             packed: Vec::new(),
             rolled: Vec::new(),
+            told: 0,
             late: i64::MAX,
             normalizer: None,
         }

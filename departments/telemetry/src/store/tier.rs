@@ -280,8 +280,7 @@ impl Store {
         };
         // A new tier begins with the oldest value that is kept.
         let oldest = self.read().now.saturating_sub(self.options.retention).div_euclid(self.options.step);
-        let boundary =
-            if boundary == i64::MIN { oldest.div_euclid(multiple) * multiple } else { boundary };
+        let boundary = if boundary == i64::MIN { oldest.div_euclid(multiple) * multiple } else { boundary };
         let goal = hot.div_euclid(multiple) * multiple;
         let is_due = goal - boundary >= COLUMN * multiple;
         let goal = if is_due { goal } else { boundary };
@@ -460,7 +459,8 @@ impl Store {
     /// The first time whose values are still needed: those that are kept, and those that no tier has yet.
     pub(super) fn needed_from(&self, now: i64) -> i64 {
         let inner = self.read();
-        let rolled = inner.tiers.iter().map(|tier| tier.boundary).filter(|boundary| *boundary != i64::MIN).min();
+        let rolled =
+            inner.tiers.iter().map(|tier| tier.boundary).filter(|boundary| *boundary != i64::MIN).min();
         let kept = now.saturating_sub(self.options.retention);
         rolled.map_or(kept, |step| kept.min(step.saturating_mul(self.options.step)))
     }

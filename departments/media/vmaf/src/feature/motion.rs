@@ -12,8 +12,7 @@ use super::spec::Values;
 use crate::Error;
 use crate::isa::{Isa, kernel};
 use crate::kernel::{PlanePair, mirror, mirror_row, plane_pair};
-use crate::simd::simd_kernel;
-use crate::simd::window::{Element, MIN_WIDTH, PAD as WIDE_PAD, ROWS, Row, Window, Window2, filtered};
+use crate::simd::window::{Element, MIN_WIDTH, PAD as WIDE_PAD, ROWS, Row, Window, Window2};
 
 const FILTER: [i32; 5] = [3571, 16004, 26386, 16004, 3571];
 const PAD: usize = 2;
@@ -158,8 +157,11 @@ impl Motion {
 }
 
 #[allow(unsafe_code, reason = "vectors are loaded by address; lengths were checked")]
+#[allow(clippy::needless_range_loop, reason = "one index into several arrays of registers")]
 mod wide {
-    use super::*;
+    use super::{FILTER, Halved};
+    use crate::simd::simd_kernel;
+    use crate::simd::window::{Element, PAD as WIDE_PAD, ROWS, Window, Window2, filtered};
 
     simd_kernel! {
         /// Filters the differences of [`ROWS`] rows down, and halves them.

@@ -64,6 +64,17 @@ impl PsnrOptions {
     }
 }
 
+/// `float_psnr`: the same of luma brought to eight bits, with limits of its own.
+pub(crate) fn float_score(isa: Isa, reference: &Frame, distorted: &Frame) -> f64 {
+    let format = reference.format();
+    let bits = format.depth().bits();
+    let unit = f64::from(1_u32 << (bits - 8));
+    let area = (format.width() * format.height()) as f64;
+    let noise = squared_error(isa, reference, distorted, 0) / area / (unit * unit);
+    let peak = f64::from(format.depth().peak()) / unit;
+    (10.0 * (peak * peak / noise.max(1e-10)).log10()).min(f64::from(6 * bits + 12))
+}
+
 /// Size of a plane as libvmaf counts it: an odd chroma row or column at the end does not belong to it.
 pub(crate) fn plane_size(format: Format, plane: usize) -> (usize, usize) {
     use backlot_frames::Subsampling::{C420, C422};

@@ -49,6 +49,7 @@ pub(crate) enum ExtractorKind {
     FloatMotion,
     FloatAdm,
     FloatVif,
+    FloatPsnr,
 }
 
 const fn flag(name: &'static str, alias: &'static str, default: bool) -> OptionSpec {
@@ -204,6 +205,7 @@ pub(crate) const SPECS: &[Spec] = &[
         options: &[],
         scores: &["psnr_hvs_y", "psnr_hvs_cb", "psnr_hvs_cr", "psnr_hvs"],
     },
+    Spec { name: "float_psnr", extractor: ExtractorKind::FloatPsnr, options: &[], scores: &["float_psnr"] },
     Spec {
         name: "float_motion",
         extractor: ExtractorKind::FloatMotion,

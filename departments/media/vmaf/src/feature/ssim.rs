@@ -348,6 +348,7 @@ fn compared([mu1, mu2, square1, square2, product]: [f32; 5]) -> [f32; 4] {
 
 /// The same in vectors.
 #[allow(unsafe_code, reason = "vectors are loaded by address; lengths were checked")]
+#[allow(clippy::needless_range_loop, reason = "one index into several arrays of registers")]
 mod wide {
     use super::{C1, C2, C3, WINDOW};
     use crate::simd::simd_kernel;

@@ -1,5 +1,7 @@
 //! Sixteen lanes: AVX-512 with its dot product.
 
+#![allow(clippy::wildcard_imports, reason = "instructions by their names")]
+#![allow(clippy::cast_ptr_alignment, reason = "loads and stores that need no alignment")]
 #![allow(unsafe_code, reason = "instructions of a set that the holder of an `Avx512` has")]
 #![allow(clippy::inline_always, reason = "inlined into functions that enable the instruction set")]
 

@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use backlot_frames::{BitDepth, Format, Frame, Header, Rate, Reader, Writer};
+use backlot_frames::{BitDepth, Format, Frame, Header, Interlacing, Rate, Reader, Writer};
 
 use crate::Error;
 
@@ -79,7 +79,11 @@ impl Input {
                 Box::new(Framed { stream, header, frame_bytes: format.frame_bytes(), left: 0, line: b"" })
             }
         };
-        Ok(Self { reader: Reader::new(stream)?, path: shown })
+        let reader = Reader::new(stream)?;
+        match reader.header().interlacing {
+            Interlacing::Unknown | Interlacing::Progressive => Ok(Self { reader, path: shown }),
+            _ => Err(Error::Interlaced { path: shown }),
+        }
     }
 
     pub(super) fn format(&self) -> Format {

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use backlot_frames::{BitDepth, Format, Frame, Subsampling};
-use backlot_vmaf::{Feature, Isa, Report, Scorer, Settings};
+use backlot_vmaf::{Feature, Isa, Ladder, Report, Scorer, Settings};
 use proptest::prelude::*;
 
 /// A small generator, so that a failing case is three numbers.
@@ -62,14 +62,18 @@ const ALL: &[&str] = &[
     "motion=motion_five_frame_window=true:motion_moving_average=true",
     "adm",
     "adm=adm_enhn_gain_limit=1.0:adm_csf_mode=2",
+    "adm=adm_enhn_gain_limit=1.2:adm_skip_aim=true",
     "vif",
     "vif=vif_enhn_gain_limit=1.0",
+    "vif=vif_enhn_gain_limit=1.1",
     "psnr=enable_apsnr=true",
 ];
 
 /// Features of larger pictures.
 const LARGE: &[&str] =
     &["cambi=full_ref=true", "float_ssim=enable_lcs=true", "float_ms_ssim=enable_lcs=true"];
+/// Features of floating point.
+const FLOAT: &[&str] = &["float_vif", "float_adm", "float_motion", "float_psnr"];
 /// Features of chroma.
 const CHROMA: &[&str] = &["ciede", "speed_chroma", "psnr_hvs"];
 
@@ -112,6 +116,84 @@ proptest! {
         for &isa in &sets[1..] {
             prop_assert_eq!(&report(&clip, isa, 2, ALL), &expected, "{} at {}", isa.name(), format);
         }
+    }
+}
+
+#[test]
+fn a_ladder_gives_what_its_renditions_give_alone() {
+    let format = Format::new(250, 222, Subsampling::C420, BitDepth::EIGHT).unwrap();
+    let first = clip(format, 3, 5);
+    let others: Vec<_> = [6, 7].map(|seed| clip(format, 3, seed)).into_iter().collect();
+    let names = [ALL, LARGE, CHROMA, FLOAT].concat();
+    let features: Vec<Feature> = names.iter().map(|text| Feature::parse(text).unwrap()).collect();
+    let settings = Settings { threads: NonZeroUsize::new(2).unwrap(), ..Settings::default() };
+    let count = NonZeroUsize::new(3).unwrap();
+    let mut ladder = Ladder::new(&[], &features, format, settings, count).unwrap();
+    for frame in 0..3 {
+        let mut distorted = vec![Arc::clone(&first[frame].1)];
+        distorted.extend(others.iter().map(|clip| Arc::clone(&clip[frame].1)));
+        ladder.push(Arc::clone(&first[frame].0), distorted).unwrap();
+    }
+    let error = ladder.push(Arc::clone(&first[0].0), Vec::new()).unwrap_err().to_string();
+    assert_eq!(error, "a frame came with 0 renditions where 3 are scored; push one frame of each");
+    let reports = ladder.finish().unwrap();
+    for (rendition, together) in reports.iter().enumerate() {
+        let pairs: Vec<_> = (0..3)
+            .map(|frame| {
+                let distorted =
+                    if rendition == 0 { &first[frame].1 } else { &others[rendition - 1][frame].1 };
+                (Arc::clone(&first[frame].0), Arc::clone(distorted))
+            })
+            .collect();
+        assert_eq!(&report(&pairs, Isa::detect(), 1, &names), together);
+    }
+}
+
+/// Every size is scored or refused in a sentence.
+#[test]
+fn no_size_is_too_small_to_say_so() {
+    let names = [ALL, LARGE, CHROMA, FLOAT].concat();
+    for side in (1..=24).chain([31, 32, 33, 40, 48]) {
+        for (width, height) in [(side, side), (side, 50), (50, side)] {
+            let format = Format::new(width, height, Subsampling::C420, BitDepth::EIGHT).unwrap();
+            let pairs = clip(format, 2, 3);
+            for name in &names {
+                let features = [Feature::parse(name).unwrap()];
+                match Scorer::new(&[], &features, format, Settings::default()) {
+                    Err(error) => assert!(error.to_string().contains("need"), "{name} at {format}: {error}"),
+                    Ok(mut scorer) => {
+                        for (reference, distorted) in &pairs {
+                            scorer.push(Arc::clone(reference), Arc::clone(distorted)).unwrap();
+                        }
+                        let report = scorer.finish().unwrap();
+                        assert_eq!(report.frames, 2, "{name} at {format}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Flat pictures have no detail, no chroma and no banding; nothing divides by it.
+#[test]
+fn flat_and_saturated_pictures_are_scored() {
+    let names = [ALL, LARGE, CHROMA, FLOAT].concat();
+    for (bits, shades) in [(8, (0, 255)), (10, (1023, 1023)), (16, (65_535, 0))] {
+        let format = Format::new(240, 240, Subsampling::C420, BitDepth::new(bits).unwrap()).unwrap();
+        let flat = |shade: u16| {
+            let mut frame = Frame::black(format);
+            frame.fill(|_, _, _| shade);
+            Arc::new(frame)
+        };
+        let pairs = vec![(flat(shades.0), flat(shades.1)); 2];
+        // PSNR-HVS takes at most 12 bits.
+        let names: Vec<&str> =
+            names.iter().copied().filter(|name| bits <= 12 || *name != "psnr_hvs").collect();
+        let report = report(&pairs, Isa::detect(), 1, &names);
+        let speed = report.pooled("speed_chroma_uv").unwrap();
+        assert_eq!(speed.mean, 0.0, "{bits} bits");
+        let vif = report.pooled("integer_vif_scale0").unwrap();
+        assert!(vif.mean.is_finite(), "{bits} bits");
     }
 }
 

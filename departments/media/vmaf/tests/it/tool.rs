@@ -99,10 +99,20 @@ fn the_shorter_stream_ends_the_scoring() {
 fn bad_input_ends_in_one_line() {
     let files = Files::new(format(), 2, 0);
     let whole = std::fs::read(files.path("dis.y4m")).unwrap();
-    let cases: [(&[u8], &str); 4] = [
+    let long = [b"YUV4MPEG2 W64 H48 F25:1 X".as_slice(), &[b'x'; 5000], b"\n"].concat();
+    let cases: [(&[u8], &str); 13] = [
         (b"", "not a YUV4MPEG2 stream"),
+        (b"RIFF", "not a YUV4MPEG2 stream"),
+        (b"YUV4MPEG2 W64 H48 F25:1", "header"),
+        (&long, "header"),
+        (b"YUV4MPEG2 W0 H48 F25:1 C420\n", "size"),
+        (b"YUV4MPEG2 W-64 H48 F25:1 C420\n", "header"),
+        (b"YUV4MPEG2 W99999999 H99999999 F25:1 C420\n", "size"),
+        (b"YUV4MPEG2 H48 F25:1 C420\n", "header"),
         (b"YUV4MPEG2 W64 H48 F25:1 C411\n", "colour tag"),
+        (b"YUV4MPEG2 W64 H48 F25:1 C420p99\n", "colour tag"),
         (b"YUV4MPEG2 W66 H48 F25:1 C420\n", "differ in layout"),
+        (b"YUV4MPEG2 W64 H48 F25:1 It C420\n", "interlac"),
         (&whole[..whole.len() - 5], "inside frame 1"),
     ];
     for (bytes, message) in cases {
@@ -111,6 +121,24 @@ fn bad_input_ends_in_one_line() {
         assert_eq!((code, report.as_str()), (1, ""), "{message}");
         assert!(messages.contains(message) && messages.lines().count() == 1, "{messages}");
     }
+}
+
+#[test]
+fn several_renditions_are_scored_in_one_pass() {
+    let files = Files::new(format(), 3, 0);
+    let (_, _, alone) = files.run("--feature psnr --feature vif");
+    let (_, _, same) = files.run("--feature psnr --feature vif --csv");
+    let shown = |name: &str| files.path(name).display().to_string();
+    let mut line: Vec<String> = ["-r", &shown("ref.y4m"), "-d", &shown("ref.y4m"), "-d", &shown("dis.y4m")]
+        .map(str::to_owned)
+        .to_vec();
+    line.extend(["-o", &shown("first"), "-o", &shown("second"), "-n", "--csv"].map(str::to_owned));
+    line.extend(["--feature", "psnr", "--feature", "vif"].map(str::to_owned));
+    let mut messages = Vec::new();
+    assert_eq!(run(&line, &mut messages), 0, "{}", String::from_utf8_lossy(&messages));
+    assert_eq!(std::fs::read_to_string(files.path("second")).unwrap(), same);
+    assert!(std::fs::read_to_string(files.path("first")).unwrap().contains("60.000000"));
+    assert!(alone.contains("psnr_y"));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub(crate) mod checkpoints;
 pub(crate) mod format;
+mod keep;
 mod mime;
 mod model;
 pub(crate) mod place;
@@ -15,7 +16,8 @@ mod upgrade;
 
 use std::path::Path;
 
-pub(crate) use model::{Kind, Model};
+pub use keep::AfterSave;
+pub(crate) use model::{Kind, Model, moment};
 use place::Root;
 pub(crate) use save::replace;
 use trust::Notary;
@@ -68,12 +70,13 @@ pub(crate) fn mime_of(name: &str) -> &'static str {
 pub(crate) struct Contents {
     pub(crate) root: Root,
     notary: Notary,
+    after_save: AfterSave,
 }
 
 impl Contents {
     /// The files under a root; trust is kept in `state`.
-    pub(crate) fn open(root: Root, state: &Path) -> std::io::Result<Contents> {
-        Ok(Contents { root, notary: Notary::open(&state.join("trust"))? })
+    pub(crate) fn open(root: Root, state: &Path, after_save: AfterSave) -> std::io::Result<Contents> {
+        Ok(Contents { root, notary: Notary::open(&state.join("trust"))?, after_save })
     }
 
     /// Refuses hidden paths, as a request that cannot be.

@@ -14,6 +14,8 @@ use serde_json::json as json_of;
 
 use super::{Contents, Format, Kind, Model, View, With};
 use crate::error::Error;
+use crate::events::CONTENTS;
+use crate::guard::User;
 use crate::server::Server;
 use crate::web::{Query, escape, json_response};
 
@@ -52,19 +54,27 @@ fn target(uri: &Uri) -> Result<Target, Error> {
 /// Answers any request below `/api/contents`.
 pub(crate) async fn contents(
     State(server): State<Arc<Server>>,
+    user: User,
     method: Method,
     uri: Uri,
     body: Bytes,
 ) -> Response {
-    let handled = tokio::task::spawn_blocking(move || handle(&server, &method, &uri, &body)).await;
+    let handled = tokio::task::spawn_blocking(move || handle(&server, &user, &method, &uri, &body)).await;
     match handled {
         Ok(answer) => answer.unwrap_or_else(IntoResponse::into_response),
         Err(error) => Error::internal(format!("the request ended early: {error}")).into_response(),
     }
 }
 
-fn handle(server: &Server, method: &Method, uri: &Uri, body: &[u8]) -> Result<Response, Error> {
+fn handle(server: &Server, user: &User, method: &Method, uri: &Uri, body: &[u8]) -> Result<Response, Error> {
     let contents = &server.contents;
+    let emit = |action: &str, path: &str, source: Option<&str>| {
+        let mut data = json_of!({ "action": action, "path": path });
+        if let Some(source) = source {
+            data["source_path"] = source.into();
+        }
+        server.events.emit(CONTENTS, &user.0, &data);
+    };
     let answer = |status: StatusCode, model: &Model| {
         let location = format!("{}api/contents/{}", server.config.base_url, escape(&model.path));
         let headers = [(header::LOCATION, location), (header::LAST_MODIFIED, model.last_modified.clone())];
@@ -73,16 +83,23 @@ fn handle(server: &Server, method: &Method, uri: &Uri, body: &[u8]) -> Result<Re
     match (target(uri)?, method.as_str()) {
         (Target::File(path), "GET") => {
             let model = contents.get(&path, &view(uri)?)?;
+            emit("get", &path, None);
             let headers = [(header::LAST_MODIFIED, model.last_modified.clone())];
             Ok((headers, json_response(StatusCode::OK, model.to_json())).into_response())
         }
         (Target::File(path), "PUT") => {
             let (status, model) = put(contents, &path, parse(body)?)?;
             server.capture.saved(&model.path);
+            contents.keep(&model.path, &user.0);
+            emit(if status == StatusCode::CREATED { "create" } else { "save" }, &model.path, None);
             answer(status, &model)
         }
         (Target::File(path), "POST") => {
-            let model = post(contents, &path, parse(body)?)?;
+            let wish = parse(body)?;
+            let source = wish.as_ref().and_then(|wish| wish.get("copy_from")?.as_str().map(str::to_owned));
+            let model = post(contents, &path, wish)?;
+            contents.keep(&model.path, &user.0);
+            emit(if source.is_some() { "copy" } else { "create" }, &model.path, source.as_deref());
             answer(StatusCode::CREATED, &model)
         }
         (Target::File(path), "PATCH") => {
@@ -91,10 +108,12 @@ fn handle(server: &Server, method: &Method, uri: &Uri, body: &[u8]) -> Result<Re
             let renamed = contents.rename(&path, to)?;
             server.capture.renamed(&path, &renamed.path);
             server.sessions.renamed(&path, &renamed.path);
+            emit("rename", &renamed.path, Some(&path));
             answer(StatusCode::OK, &renamed)
         }
         (Target::File(path), "DELETE") => {
             contents.delete(&path)?;
+            emit("delete", &path, None);
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         (Target::Checkpoints(path), "GET") => {
@@ -109,6 +128,7 @@ fn handle(server: &Server, method: &Method, uri: &Uri, body: &[u8]) -> Result<Re
         }
         (Target::Checkpoint(path, id), "POST") => {
             contents.restore_checkpoint(&path, &id)?;
+            contents.keep(&path, &user.0);
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         (Target::Checkpoint(path, id), "DELETE") => {

@@ -9,7 +9,6 @@ pub(crate) mod message;
 mod process;
 mod pump;
 pub(crate) mod routes;
-mod zmtp;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,17 +16,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use backlot_notebooks_kernels::KernelSearch;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::capture::Capture;
+use crate::deploy::{Choice, Deployments};
 use crate::error::Error;
-use crate::specs::{KernelPath, Spec};
+use crate::server::KernelLimits;
 use message::{Channel, Message};
 pub(crate) use process::Launch;
-
-/// The most kernels of one server: each is a process of a hundred megabytes.
-const MAX_KERNELS: usize = 200;
 
 /// How long a restart or the end of a kernel is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -148,10 +146,12 @@ impl Kernel {
 #[derive(Debug)]
 pub(crate) struct Kernels {
     running: Mutex<BTreeMap<String, Arc<Kernel>>>,
-    search: KernelPath,
+    search: KernelSearch,
     capture: Arc<Capture>,
     /// Kernels that do nothing for this long without a client are ended.
     cull_after: Option<Duration>,
+    limits: KernelLimits,
+    deployments: Option<Deployments>,
 }
 
 /// What kernel a client wants.
@@ -164,30 +164,66 @@ pub(crate) struct Wish {
 }
 
 impl Kernels {
-    pub(crate) fn new(search: KernelPath, capture: Arc<Capture>, cull_after: Option<Duration>) -> Kernels {
-        Kernels { running: Mutex::default(), search, capture, cull_after }
+    pub(crate) fn new(
+        search: KernelSearch,
+        capture: Arc<Capture>,
+        cull_after: Option<Duration>,
+        limits: KernelLimits,
+        deployments: Option<Deployments>,
+    ) -> Kernels {
+        Kernels { running: Mutex::default(), search, capture, cull_after, limits, deployments }
     }
 
-    /// The kernelspec of a name, or the default one.
+    /// With what a kernel of this name, or of the default one, starts.
     ///
     /// # Errors
     /// 501, as sessions answer for an unknown kernel.
-    fn spec(&self, name: Option<&str>) -> Result<Spec, Error> {
+    async fn choose(&self, name: Option<&str>, id: &str) -> Result<Choice, Error> {
         let name = name.map_or_else(|| self.search.default_name(), str::to_owned);
         // The name that every server understands means the default.
         let name = if name == "python" { self.search.default_name() } else { name };
-        let missing = || Error::new(StatusCode::NOT_IMPLEMENTED, format!("No such kernel named {name}"));
-        self.search.find(&name).ok_or_else(missing)
+        if let Some(deployments) = &self.deployments {
+            match deployments.choose(&self.search, &name, id).await {
+                Ok(Some(choice)) => return Ok(choice),
+                Ok(None) => {}
+                // A ledger that cannot be read must not keep anybody from work: what is installed is there.
+                Err(error) => tracing::error!(%error, name, "the deployed kernelspec is passed over"),
+            }
+        }
+        let missing = |_| Error::new(StatusCode::NOT_IMPLEMENTED, format!("No such kernel named {name}"));
+        Ok(Choice { spec: self.search.find(&name).map_err(missing)?, trial: None })
     }
 
     /// Starts a kernel.
-    pub(crate) fn start(self: &Arc<Kernels>, wish: Wish) -> Result<Arc<Kernel>, Error> {
-        let spec = self.spec(wish.name.as_deref())?;
-        let mut running = lock(&self.running);
-        if running.len() >= MAX_KERNELS {
-            return Err(Error::forbidden(format!("{MAX_KERNELS} kernels run already; end some")));
+    pub(crate) async fn start(self: &Arc<Kernels>, wish: Wish) -> Result<Arc<Kernel>, Error> {
+        let id = wish.id.clone().unwrap_or_else(crate::chance::uuid);
+        let choice = self.choose(wish.name.as_deref(), &id).await?;
+        let trial = choice.trial.clone();
+        match self.start_with(choice, id.clone(), &wish) {
+            // A canary that cannot even be started has failed, and its user gets the other.
+            Err(error) if trial.is_some() && error.status == StatusCode::INTERNAL_SERVER_ERROR => {
+                if let (Some(deployments), Some(trial)) = (&self.deployments, trial) {
+                    deployments.started(&trial, false).await;
+                    return self.start_with(Choice { spec: trial.instead, trial: None }, id, &wish);
+                }
+                Err(error)
+            }
+            started => started,
         }
-        let id = wish.id.unwrap_or_else(crate::chance::uuid);
+    }
+
+    fn start_with(
+        self: &Arc<Kernels>,
+        choice: Choice,
+        id: String,
+        wish: &Wish,
+    ) -> Result<Arc<Kernel>, Error> {
+        let Choice { spec, trial } = choice;
+        let mut running = lock(&self.running);
+        let most = self.limits.count;
+        if running.len() >= most {
+            return Err(Error::forbidden(format!("{most} kernels run already; end some")));
+        }
         if running.contains_key(&id) {
             return Err(Error::conflict(format!("Kernel already exists: {id}")));
         }
@@ -205,15 +241,17 @@ impl Kernels {
             state: Mutex::new(state),
             asks,
         });
-        let launch = Launch { spec, directory: wish.directory, env: wish.env };
+        let launch =
+            Launch { spec, directory: wish.directory.clone(), env: wish.env.clone(), limits: self.limits };
         let process = process::Process::start(&launch);
         let process =
             process.map_err(|error| Error::internal(format!("the kernel does not start: {error}")))?;
         running.insert(id, kernel.clone());
         let pump = pump::Pump::new(kernel.clone(), launch, process, self.capture.clone(), self.cull_after);
+        let trial = trial.zip(self.deployments.clone());
         let all = self.clone();
         tokio::spawn(async move {
-            let id = pump.run(asked).await;
+            let id = pump.run(asked, trial).await;
             lock(&all.running).remove(&id);
         });
         Ok(kernel)

@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backlot_notebooks_kernels::InterruptMode;
 use bytes::Bytes;
 use rustix::process::Signal;
 use serde_json::json;
@@ -15,9 +16,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, interval, sleep, timeout, timeout_at};
 
 use super::message::{Channel, Message};
-use super::process::{Launch, Process, Sockets};
+use super::process::{Launch, Process, Sockets, connect_all};
 use super::{Ask, ClientId, Kernel};
 use crate::capture::Capture;
+use crate::deploy::{Deployments, Trial};
 
 /// How long a kernel may take until it listens and answers.
 const START: Duration = Duration::from_secs(60);
@@ -107,13 +109,26 @@ impl Pump {
     }
 
     /// Runs until the kernel has ended for good; its id.
-    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> String {
+    pub(super) async fn run(
+        mut self,
+        mut asks: mpsc::Receiver<Ask>,
+        mut trial: Option<(Trial, Deployments)>,
+    ) -> String {
         let mut deaths = 0;
         let mut waiter: Option<oneshot::Sender<Result<(), String>>> = None;
         loop {
             let started = Instant::now();
             let mut held = Vec::new();
-            let end = match self.connect(&mut asks, &mut held).await {
+            let connected = self.connect(&mut asks, &mut held).await;
+            if let Some((trial, deployments)) = trial.take_if(|_| !matches!(connected, Err(End::Shutdown(_))))
+            {
+                deployments.started(&trial, connected.is_ok()).await;
+                if connected.is_err() {
+                    // Whoever asked for a kernel gets one, though not the one that is tried.
+                    self.launch.spec = trial.instead;
+                }
+            }
+            let end = match connected {
                 Ok(mut sockets) => {
                     self.kernel.set_state("idle");
                     if let Some(waiter) = waiter.take() {
@@ -170,7 +185,7 @@ impl Pump {
         let key = self.process.key.clone();
         let address = self.process.address();
         let ready = async {
-            let mut sockets = address.connect_all(identity.as_bytes()).await?;
+            let mut sockets = connect_all(&address, identity.as_bytes()).await?;
             loop {
                 let request = Message::new("kernel_info_request", &Bytes::from_static(b"{}"), &json!({}));
                 send(&mut sockets, Channel::Shell, &request, &key).await?;
@@ -287,7 +302,7 @@ impl Pump {
                 }
             }
             Ask::Interrupt => {
-                if self.launch.spec.text("interrupt_mode") == "message" {
+                if self.launch.spec.interrupt_mode == InterruptMode::Message {
                     let request = Message::new("interrupt_request", &Bytes::from_static(b"{}"), &json!({}));
                     let key = self.process.key.clone();
                     let _ = send(sockets, Channel::Control, &request, &key).await; // the reading side sees the end

@@ -12,7 +12,7 @@ use crate::web::Site;
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The folder of the Python environment's kernels, or a line that says what is missing.
-fn kernels() -> Option<PathBuf> {
+pub(crate) fn kernels() -> Option<PathBuf> {
     let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../.venv");
     let venv =
         std::env::var_os("BACKLOT_VENV").filter(|venv| !venv.is_empty()).map_or_else(own, PathBuf::from);
@@ -26,17 +26,17 @@ fn kernels() -> Option<PathBuf> {
     None
 }
 
-async fn within<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, what).await.expect("in time")
 }
 
-fn notebook() -> Value {
+pub(crate) fn notebook() -> Value {
     let cell = json!({"cell_type": "code", "id": "loop", "metadata": {}, "source": "", "outputs": [], "execution_count": null});
     json!({"type": "notebook", "content": {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}})
 }
 
 /// A site with a saved notebook, and a session for it: its kernel.
-async fn session(folder: PathBuf) -> (Site, u16, String) {
+pub(crate) async fn session(folder: PathBuf) -> (Site, u16, String) {
     let site = Site::with_kernels(vec![folder]);
     let port = site.listen().await;
     site.ask("PUT", "/api/contents/n.ipynb", notebook()).await;
@@ -47,7 +47,7 @@ async fn session(folder: PathBuf) -> (Site, u16, String) {
     (site, port, kernel)
 }
 
-fn execute(code: &str) -> Value {
+pub(crate) fn execute(code: &str) -> Value {
     json!({"code": code, "silent": false, "store_history": true, "user_expressions": {}, "allow_stdin": true, "stop_on_error": true})
 }
 

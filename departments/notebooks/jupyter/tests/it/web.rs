@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use backlot_jupyter::{Config, KernelPath, Server};
+use backlot_jupyter::{Config, KernelSearch, Server};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -22,6 +22,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: axum::http::HeaderMap,
     pub(crate) json: Value,
+    pub(crate) text: String,
 }
 
 impl Site {
@@ -31,10 +32,17 @@ impl Site {
 
     /// A site that finds its kernels in these folders.
     pub(crate) fn with_kernels(kernels: Vec<PathBuf>) -> Site {
+        Site::configured(|config| config.kernels = KernelSearch::new(kernels))
+    }
+
+    /// A site with settings of its own.
+    pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Site {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("root")).expect("a root");
         let mut config = Config::new(folder.path().join("root"), folder.path().join("state"));
-        config.kernels = KernelPath::new(kernels);
+        config.kernels = KernelSearch::new(Vec::new());
+        config.data = Vec::new();
+        change(&mut config);
         let server = Server::open(config.base_url("jupyter").token(TOKEN)).expect("a server");
         let routes = server.router_at_base();
         Site { folder, server, routes }
@@ -71,6 +79,7 @@ impl Site {
         let (parts, body) = answer.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status, headers: parts.headers, json }
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, json, text }
     }
 }

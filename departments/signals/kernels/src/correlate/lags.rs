@@ -16,8 +16,8 @@ use crate::isa::{Isa, kernel};
 /// Values of signals side by side at one time.
 pub(super) type Lane<const W: usize> = [f64; W];
 
-/// Signals side by side in a table: one AVX-512 register.
-pub(super) const TABLE: usize = 8;
+/// Signals side by side in a table: one AVX2 register, so that the sums of [`GROUP`] lags stay in registers.
+pub(super) const TABLE: usize = 4;
 
 /// Lags that are summed at once: as many sums as keep the adders busy.
 const GROUP: usize = 8;

@@ -96,28 +96,22 @@ kernel! {
             for ((r, &cov), &column_v) in r.iter_mut().zip(&cov).zip(column_v) {
                 *r = cov * column_v * v;
             }
-            let mut greatest = [UNKNOWN; LANES];
-            let mut is_better = [0_u64; LANES];
-            let (parts, _) = r.as_chunks::<LANES>();
-            let (best, _) = best.as_chunks::<LANES>();
-            for (part, best) in parts.iter().zip(best) {
+            // Both bests are rarely reached, so one comparison with the lower of them serves both.
+            let row_best = rows.best_r[row];
+            let mut is_reached = [0_u64; LANES];
+            for (part, best) in r.as_chunks::<LANES>().0.iter().zip(best.as_chunks::<LANES>().0) {
                 for lane in 0..LANES {
-                    greatest[lane] = if part[lane] > greatest[lane] { part[lane] } else { greatest[lane] };
-                    is_better[lane] |= u64::from(part[lane] >= best[lane]);
+                    let least = if row_best < best[lane] { row_best } else { best[lane] };
+                    is_reached[lane] |= u64::from(part[lane] >= least);
                 }
             }
-            let greatest = greatest.iter().fold(UNKNOWN, |most, &r| if r > most { r } else { most });
-            if greatest >= rows.best_r[row] && greatest > UNKNOWN {
-                let lane = r.iter().position(|&r| r == greatest).unwrap_or_default();
-                let at = (columns.at + row + lane) as u32;
-                offer(&mut rows.best_r[row], &mut rows.best_at[row], greatest, at);
+            if is_reached.iter().fold(0, |any, lane| any | lane) == 0 {
+                continue;
             }
-            if is_better.iter().any(|&lane| lane != 0) {
-                for (lane, &r) in r.iter().enumerate() {
-                    let column = row + lane;
-                    let (best_r, best_at) = (&mut columns.best_r[column], &mut columns.best_at[column]);
-                    offer(best_r, best_at, r, (rows.at + row) as u32);
-                }
+            for (lane, &r) in r.iter().enumerate() {
+                let column = row + lane;
+                offer(&mut rows.best_r[row], &mut rows.best_at[row], r, (columns.at + column) as u32);
+                offer(&mut columns.best_r[column], &mut columns.best_at[column], r, (rows.at + row) as u32);
             }
         }
     }

@@ -234,6 +234,26 @@ impl<'a> Tokens<'a> for Json<'a> {
         Ok(token)
     }
 
+    #[inline]
+    fn small_whole(&mut self) -> Option<u32> {
+        let rest = self.bytes.get(self.at..)?;
+        if !self.after || self.open.last() != Some(&false) || rest.first() != Some(&b',') {
+            return None;
+        }
+        let mut value = 0;
+        for (length, &byte) in rest[1..].iter().enumerate() {
+            match byte {
+                b'0'..=b'9' if length < 9 => value = value * 10 + u32::from(byte - b'0'),
+                b',' | b']' if length > 0 => {
+                    self.at += length + 1;
+                    return Some(value);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     fn raw_object(&mut self) -> Option<&'a [u8]> {
         if self.after || self.key {
             return None;
@@ -297,6 +317,21 @@ mod tests {
             Token::ObjectEnd,
         ];
         assert_eq!(tokens, expected);
+    }
+
+    #[test]
+    fn small_numbers_are_read_at_a_glance_or_not_at_all() {
+        let mut json = Json::new(b"[7,12,345678901,1234567890,-1,2.5, 3,\"a\",4]");
+        assert_eq!(json.small_whole(), None, "there is no array yet");
+        let mut read = vec![json.token().unwrap(), json.token().unwrap()];
+        assert_eq!((json.small_whole(), json.small_whole()), (Some(12), Some(345_678_901)));
+        while json.small_whole().is_none() {
+            read.push(json.token().unwrap());
+        }
+        let numbers = [7.0, 1_234_567_890.0, -1.0, 2.5, 3.0].map(Token::Number);
+        assert_eq!(read[1..6], numbers);
+        assert_eq!(read[6..], [Token::Text("a".into())]);
+        assert_eq!(json.token().unwrap(), Token::ArrayEnd);
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub trait Tokens<'a> {
         None
     }
 
+    /// A whole number below a thousand million, if the next value of an array is one and this can be told at a glance; else nothing
+    /// has been read. Most of what publishers send are positions in a table.
+    fn small_whole(&mut self) -> Option<u32> {
+        None
+    }
+
     /// Skips the rest of a value whose first token has been read.
     ///
     /// # Errors

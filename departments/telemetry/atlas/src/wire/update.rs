@@ -112,7 +112,7 @@ impl<'a, H> Tabled<'a, H> {
         let first = self.pairs.len() as u32;
         for _ in 0..tags {
             let mut position = || -> Result<u32, WireError> {
-                let position = whole(tokens.token()?, MOST_STRINGS)?;
+                let position = next_whole(tokens, MOST_STRINGS)?;
                 if position < self.strings.len() {
                     Ok(position as u32)
                 } else {
@@ -133,17 +133,20 @@ impl<'a, H> Tabled<'a, H> {
 pub fn read_updates<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Tabled<'a, Operator>, WireError> {
     let mut read = Tabled::read_table(tokens)?;
     loop {
-        let tags = match tokens.token()? {
-            Token::ArrayEnd => return Ok(read),
-            token => whole(token, MOST_TAGS)?,
+        let tags = match tokens.small_whole() {
+            Some(tags) => whole(Token::Number(tags.into()), MOST_TAGS)?,
+            None => match tokens.token()? {
+                Token::ArrayEnd => return Ok(read),
+                token => whole(token, MOST_TAGS)?,
+            },
         };
         let first = read.read_tags(tokens, tags)?;
-        let head = match whole(tokens.token()?, usize::from(u16::MAX))? {
+        let head = match next_whole(tokens, usize::from(u16::MAX))? {
             0 => Operator::Add,
             10 => Operator::Max,
             other => return Err(WireError::unexpected(format!("unknown operation: {other}"))),
         };
-        let value = read_value(&tokens.token()?)?;
+        let value = next_value(tokens)?;
         read.points.push(Point { first, tags: tags as u32, head, value });
     }
 }
@@ -160,13 +163,13 @@ pub fn read_batch<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Tabled<'
             Token::Text(_) => {}
             other => return Err(WireError::unexpected(format!("expected an id, found {other:?}"))),
         }
-        let tags = whole(tokens.token()?, MOST_TAGS)?;
+        let tags = next_whole(tokens, MOST_TAGS)?;
         let first = read.read_tags(tokens, tags)?;
         let head = match tokens.token()? {
             Token::Number(time) => time as i64,
             other => return Err(WireError::unexpected(format!("expected a timestamp, found {other:?}"))),
         };
-        let value = read_value(&tokens.token()?)?;
+        let value = next_value(tokens)?;
         read.points.push(Point { first, tags: tags as u32, head, value });
     }
     match tokens.token()? {
@@ -199,6 +202,20 @@ pub fn read_update<'a, T: Tokens<'a> + ?Sized>(
         }
     }
     Ok(outcome)
+}
+
+fn next_whole<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T, most: usize) -> Result<usize, WireError> {
+    match tokens.small_whole() {
+        Some(number) => whole(Token::Number(number.into()), most),
+        None => whole(tokens.token()?, most),
+    }
+}
+
+fn next_value<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<f64, WireError> {
+    match tokens.small_whole() {
+        Some(number) => Ok(number.into()),
+        None => read_value(&tokens.token()?),
+    }
 }
 
 /// A value: a number, or a text that says one.

@@ -4,4 +4,5 @@ mod demo;
 mod expressions;
 mod formats;
 mod hostile;
+mod stream;
 mod wire;

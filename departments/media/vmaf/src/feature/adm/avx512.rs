@@ -5,11 +5,13 @@
 //! precision, and what that leaves is divided once more. Directions are compared in single precision too, and in double
 //! where that is too near to tell.
 
+#![allow(clippy::wildcard_imports, reason = "instructions by their names")]
+#![allow(clippy::cast_ptr_alignment, reason = "loads and stores that need no alignment")]
 #![allow(unsafe_code, reason = "vectors are loaded by address; lengths are checked on entry")]
 
 use std::arch::x86_64::*;
 
-use super::rows::{Three, ThreeMut};
+use super::rows::{Fine, ThreeMut};
 
 /// The least width.
 pub(super) const MIN_WIDTH: usize = 16;
@@ -17,8 +19,8 @@ pub(super) const MIN_WIDTH: usize = 16;
 /// Both results of [`super::rows::explain_first`].
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vnni")]
 pub(super) fn explain_first(
-    o: Three<'_>,
-    t: Three<'_>,
+    o: Fine<'_>,
+    t: Fine<'_>,
     cos_squared: f64,
     explained: ThreeMut<'_>,
     agrees: &mut [i32],
@@ -31,10 +33,8 @@ pub(super) fn explain_first(
     loop {
         // SAFETY: rows hold the width, and `x + 16` is at most that.
         let ([oh, ov, od], [th, tv, td]) = unsafe {
-            (
-                o.map(|row| _mm512_loadu_si512(row.as_ptr().add(x).cast())),
-                t.map(|row| _mm512_loadu_si512(row.as_ptr().add(x).cast())),
-            )
+            let load = |row: &[i16]| _mm512_cvtepi16_epi32(_mm256_loadu_si256(row.as_ptr().add(x).cast()));
+            (o.map(load), t.map(load))
         };
         let is_same = directions_agree(oh, ov, th, tv, cos_squared);
         let values = [explain(oh, th), explain(ov, tv), explain(od, td)];

@@ -15,13 +15,26 @@ const HIGH: [i32; 4] = [-4240, -7345, 27_411, -15_826];
 /// Sum of the low-pass filter.
 const LOW_SUM: i64 = 46_342;
 
-/// The bands of one level. Values of scale 0 fit 16 bits.
+/// The bands of one level.
 #[derive(Debug, Default)]
 pub(crate) struct Bands {
     /// Low-pass both ways: what the next level takes.
     pub(crate) approximation: Grid<i32>,
-    /// Horizontal, vertical and diagonal detail.
+    /// Horizontal, vertical and diagonal detail of scales 1 to 3.
     pub(crate) detail: [Grid<i32>; 3],
+    /// The same of scale 0, whose values have 16 bits.
+    pub(crate) fine: [Grid<i16>; 3],
+}
+
+/// A value of a band.
+#[allow(unsafe_code, reason = "vectors go to memory by address")]
+pub(super) trait Coefficient: Copy {
+    fn of(value: i16) -> Self;
+    /// Writes the lower halves of the lanes.
+    ///
+    /// # Safety
+    /// `LANES` values are writable at `to`.
+    unsafe fn store<S: crate::simd::Simd>(simd: S, value: S::V, to: *mut Self);
 }
 
 /// Scratch rows of the transform.
@@ -88,22 +101,21 @@ impl Dwt {
     fn first<S: Sample + Element>(&mut self, isa: Isa, plane: &Plane<S>, depth: u32, bands: &mut Bands) {
         let (width, height) = (plane.width(), plane.height());
         self.resize(width);
-        bands.resize(width.div_ceil(2), height.div_ceil(2));
+        bands.resize(width.div_ceil(2), height.div_ceil(2), true);
         for y in 0..height.div_ceil(2) {
             let lines: [&[S]; 4] = std::array::from_fn(|tap| plane.row(source(y, tap, height)));
             if isa.has_vectors() && width >= MIN_WIDTH {
-                let [a, v, h, d] = bands.rows_mut(y);
+                let (a, [v, h, d]) = bands.fine_rows_mut(y);
                 assert!(lines.iter().all(|line| line.len() >= width), "invariant: rows are whole");
                 wide::down(isa, lines, depth, width, &mut self.wide);
-                for (row, low, high) in [(0, a, v), (1, h, d)] {
-                    continue_row(&mut self.wide[row], width);
-                    wide::across(isa, &self.wide[row], low, high);
-                }
+                self.wide.iter_mut().for_each(|row| continue_row(row, width));
+                wide::across(isa, &self.wide[0], a, v);
+                wide::across(isa, &self.wide[1], h, d);
                 continue;
             }
             first_down(isa, lines, depth, &mut self.low, &mut self.high);
             split(&self.low, &self.high, &mut self.halves);
-            let [a, v, h, d] = bands.rows_mut(y);
+            let (a, [v, h, d]) = bands.fine_rows_mut(y);
             let [low_odd, low_even, high_odd, high_even] = self.halves.each_ref().map(Vec::as_slice);
             first_across(isa, low_odd, low_even, a, v);
             first_across(isa, high_odd, high_even, h, d);
@@ -114,7 +126,7 @@ impl Dwt {
     fn later(&mut self, isa: Isa, before: &Grid<i32>, scale: usize, bands: &mut Bands) {
         let (width, height) = (before.width, before.height);
         self.resize(width);
-        bands.resize(width.div_ceil(2), height.div_ceil(2));
+        bands.resize(width.div_ceil(2), height.div_ceil(2), false);
         let later = LATER[scale - 1];
         for y in 0..height.div_ceil(2) {
             let lines: [&[i32]; 4] = std::array::from_fn(|tap| before.row(source(y, tap, height)));
@@ -128,18 +140,65 @@ impl Dwt {
     }
 }
 
+impl Coefficient for i16 {
+    fn of(value: i16) -> Self {
+        value
+    }
+    #[allow(unsafe_code, clippy::inline_always, reason = "part of a kernel")]
+    #[inline(always)]
+    unsafe fn store<S: crate::simd::Simd>(simd: S, value: S::V, to: *mut Self) {
+        // SAFETY: the caller's.
+        unsafe { simd.store_low16(value, to) }
+    }
+}
+
+impl Coefficient for i32 {
+    fn of(value: i16) -> Self {
+        value.into()
+    }
+    #[allow(unsafe_code, clippy::inline_always, reason = "part of a kernel")]
+    #[inline(always)]
+    unsafe fn store<S: crate::simd::Simd>(simd: S, value: S::V, to: *mut Self) {
+        // SAFETY: the caller's. Lanes were shifted from 32 bits with their sign, so their halves are their values.
+        unsafe { simd.store32(value, to) }
+    }
+}
+
 impl Bands {
-    fn resize(&mut self, width: usize, height: usize) {
+    fn resize(&mut self, width: usize, height: usize, is_first: bool) {
         self.approximation.resize(width, height);
-        for band in &mut self.detail {
-            band.resize(width, height);
+        if is_first {
+            self.fine.iter_mut().for_each(|band| band.resize(width, height));
+        } else {
+            self.detail.iter_mut().for_each(|band| band.resize(width, height));
         }
+    }
+
+    /// Width and height.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        (self.approximation.width, self.approximation.height)
+    }
+
+    /// Columns of row `y` of horizontal, vertical and diagonal detail.
+    pub(super) fn row(&self, y: usize, columns: std::ops::Range<usize>) -> [&[i32]; 3] {
+        self.detail.each_ref().map(|band| &band.row(y)[columns.clone()])
+    }
+
+    /// The same at scale 0.
+    pub(super) fn fine_row(&self, y: usize, columns: std::ops::Range<usize>) -> [&[i16]; 3] {
+        self.fine.each_ref().map(|band| &band.row(y)[columns.clone()])
     }
 
     /// Row `y` of approximation, vertical, horizontal and diagonal detail.
     fn rows_mut(&mut self, y: usize) -> [&mut [i32]; 4] {
         let [h, v, d] = &mut self.detail;
         [self.approximation.row_mut(y), v.row_mut(y), h.row_mut(y), d.row_mut(y)]
+    }
+
+    /// The same at scale 0.
+    fn fine_rows_mut(&mut self, y: usize) -> (&mut [i32], [&mut [i16]; 3]) {
+        let [h, v, d] = &mut self.fine;
+        (self.approximation.row_mut(y), [v.row_mut(y), h.row_mut(y), d.row_mut(y)])
     }
 }
 
@@ -174,9 +233,9 @@ fn continue_row(row: &mut Row, n: usize) {
 /// Scale 0 with dot products of 16-bit pairs; deep samples are lowered by 2^15, which the start of a sum makes good.
 #[allow(unsafe_code, reason = "vectors are loaded by address; lengths were checked")]
 mod wide {
-    use super::{HIGH, LOW, LOW_SUM};
-    use crate::simd::simd_kernel;
+    use super::{Coefficient, HIGH, LOW, LOW_SUM};
     use crate::simd::window::{Element, LOWER, PAD, Row};
+    use crate::simd::{Simd, simd_kernel};
 
     /// Weights of taps 0 and 1, and of taps 2 and 3.
     const fn pairs(filter: [i32; 4]) -> [i32; 2] {
@@ -220,20 +279,16 @@ mod wide {
 
     simd_kernel! {
         /// Filters a continued row across.
-        pub(super) fn across [] [] (simd; row: &Row, low: &mut [i32], high: &mut [i32]) -> () {
+        pub(super) fn across [A: Coefficient, B: Coefficient] [A, B] (
+            simd; row: &Row, low: &mut [A], high: &mut [B],
+        ) -> () {
             let width = low.len().min(high.len());
-            let weights = [pairs(LOW), pairs(HIGH)];
             let mut x = 0;
             loop {
-                for (band, out) in [&mut *low, &mut *high].into_iter().enumerate() {
-                    let mut sum = simd.splat(32_768);
-                    for pair in 0..2 {
-                        // SAFETY: the row has twice the width, less one, and padding.
-                        let values = unsafe { simd.load16(row.as_ptr().add(PAD - 1 + 2 * (x + pair))) };
-                        sum = simd.dot(sum, values, simd.splat(weights[band][pair]));
-                    }
-                    // SAFETY: `x + LANES` is at most the width.
-                    unsafe { simd.store32(simd.shift_right_signed(sum, 16), out.as_mut_ptr().add(x)) };
+                // SAFETY: the row has twice the width, less one, and padding; `x + LANES` is at most the width.
+                unsafe {
+                    A::store(simd, across_at(simd, row, x, pairs(LOW)), low.as_mut_ptr().add(x));
+                    B::store(simd, across_at(simd, row, x, pairs(HIGH)), high.as_mut_ptr().add(x));
                 }
                 if x + S::LANES == width {
                     break;
@@ -241,6 +296,20 @@ mod wide {
                 x = (x + S::LANES).min(width - S::LANES);
             }
         }
+    }
+
+    /// # Safety
+    /// The row has `2 (x + LANES)` values, less one, and padding.
+    #[allow(clippy::inline_always, reason = "part of a kernel")]
+    #[inline(always)]
+    unsafe fn across_at<S: Simd>(simd: S, row: &Row, x: usize, weights: [i32; 2]) -> S::V {
+        let mut sum = simd.splat(32_768);
+        for (pair, weight) in weights.into_iter().enumerate() {
+            // SAFETY: the caller's.
+            let values = unsafe { simd.load16(row.as_ptr().add(PAD - 1 + 2 * (x + pair))) };
+            sum = simd.dot(sum, values, simd.splat(weight));
+        }
+        simd.shift_right_signed(sum, 16)
     }
 }
 
@@ -265,7 +334,7 @@ kernel! {
 }
 
 kernel! {
-    fn first_across [] [] (odd: &[i32], even: &[i32], low: &mut [i32], high: &mut [i32]) {
+    fn first_across [A: Coefficient, B: Coefficient] [A, B] (odd: &[i32], even: &[i32], low: &mut [A], high: &mut [B]) {
         let width = low.len();
         let high = &mut high[..width];
         let taps = [&odd[..width], &even[..width], &odd[1..=width], &even[1..=width]];
@@ -275,8 +344,8 @@ kernel! {
                 l = l.wrapping_add(LOW[tap].wrapping_mul(taps[tap][x]));
                 h = h.wrapping_add(HIGH[tap].wrapping_mul(taps[tap][x]));
             }
-            low[x] = i32::from((l >> 16) as i16);
-            high[x] = i32::from((h >> 16) as i16);
+            low[x] = A::of((l >> 16) as i16);
+            high[x] = B::of((h >> 16) as i16);
         }
     }
 }

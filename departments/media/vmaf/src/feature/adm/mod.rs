@@ -19,9 +19,9 @@ use backlot_frames::Frame;
 
 use self::csf::{Csf, Viewing};
 use self::dwt::{Bands, Dwt};
-use self::rows::{Masks, Three};
+use self::rows::Masks;
 use super::spec::Values;
-use crate::kernel::{Grid, ceil_log2};
+use crate::kernel::ceil_log2;
 use crate::{Error, Isa};
 
 /// Share of each side that is left out at each border.
@@ -228,8 +228,7 @@ impl Adm {
             let [even, odd] = &mut bands;
             let (into, before) = if scale.is_multiple_of(2) { (even, odd) } else { (odd, even) };
             self.dwt.level(isa, distorted, scale, Some(before), into);
-            let detail = &reference[scale].detail;
-            let size = (detail[0].width, detail[0].height);
+            let size = into.size();
             let region = Region::new(size.0, size.1);
             let (mut places, mut at_scale) = (Vec::new(), Vec::new());
             for (place, options) in variants.iter().enumerate() {
@@ -243,7 +242,7 @@ impl Adm {
                 places.push(place);
                 at_scale.push(Variant { options, weights: fixed_weights(options, scale, factors) });
             }
-            let contrasts = self.contrast(isa, scale, detail, &into.detail, region, &at_scale);
+            let contrasts = self.contrast(isa, scale, &reference[scale], into, region, &at_scale);
             for ((place, variant), contrast) in places.into_iter().zip(&at_scale).zip(contrasts) {
                 if !variant.options.skip_aim {
                     added[place] += f64::from(pooled(contrast.additive, scale, size, region, 0.0));
@@ -272,12 +271,12 @@ impl Adm {
         &mut self,
         isa: Isa,
         scale: usize,
-        reference: &[Grid<i32>; 3],
-        distorted: &[Grid<i32>; 3],
+        reference: &Bands,
+        distorted: &Bands,
         region: Region,
         variants: &[Variant<'_>],
     ) -> Vec<Contrast> {
-        let (width, height) = (reference[0].width, reference[0].height);
+        let (width, height) = reference.size();
         for slot in &mut self.ring {
             slot.resize(width, variants.len());
         }
@@ -289,9 +288,14 @@ impl Adm {
         let mut decoupled = region.top.saturating_sub(1);
         for y in region.top..region.bottom {
             while decoupled < (y + 2).min(height) {
-                let o: Three<'_> = std::array::from_fn(|band| &reference[band].row(decoupled)[from..to]);
-                let t: Three<'_> = std::array::from_fn(|band| &distorted[band].row(decoupled)[from..to]);
-                self.ring[decoupled % 3].decouple(isa, scale, o, t, from..to, variants);
+                self.ring[decoupled % 3].decouple(
+                    isa,
+                    scale,
+                    [reference, distorted],
+                    decoupled,
+                    from..to,
+                    variants,
+                );
                 decoupled += 1;
             }
             let above = if y == 0 { 1.min(height - 1) } else { y - 1 };
@@ -336,16 +340,20 @@ impl Slot {
         &mut self,
         isa: Isa,
         scale: usize,
-        o: Three<'_>,
-        t: Three<'_>,
+        [reference, distorted]: [&Bands; 2],
+        y: usize,
         columns: Range<usize>,
         variants: &[Variant<'_>],
     ) {
         let explained = self.explained.each_mut().map(|row| &mut row[columns.clone()]);
         let agrees = &mut self.agrees[columns.clone()];
-        match scale {
-            0 => rows::explain_first(isa, o, t, rows::cos_squared(), explained, agrees),
-            _ => rows::explain_later(isa, o, t, rows::cos_squared(), explained, agrees),
+        let cos_squared = rows::cos_squared();
+        if scale == 0 {
+            let [o, t] = [reference, distorted].map(|bands| bands.fine_row(y, columns.clone()));
+            rows::explain_first(isa, o, t, cos_squared, explained, agrees);
+        } else {
+            let [o, t] = [reference, distorted].map(|bands| bands.row(y, columns.clone()));
+            rows::explain_later(isa, o, t, cos_squared, explained, agrees);
         }
         let explained = self.explained.each_ref().map(|row| &row[columns.clone()]);
         let agrees = &self.agrees[columns.clone()];
@@ -354,13 +362,13 @@ impl Slot {
                 let restored = &mut part.restored[band][columns.clone()];
                 let additive = &mut part.additive[band][columns.clone()];
                 let limit = variant.options.gain_limit;
-                match scale {
-                    0 => {
-                        rows::enhance_first(isa, explained[band], agrees, t[band], limit, restored, additive)
-                    }
-                    _ => {
-                        rows::enhance_later(isa, explained[band], agrees, t[band], limit, restored, additive)
-                    }
+                let explained = explained[band];
+                if scale == 0 {
+                    let t = &distorted.fine[band].row(y)[columns.clone()];
+                    rows::enhance_first(isa, explained, agrees, t, limit, restored, additive);
+                } else {
+                    let t = &distorted.detail[band].row(y)[columns.clone()];
+                    rows::enhance_later(isa, explained, agrees, t, limit, restored, additive);
                 }
             }
             let masked = [&part.additive, &part.restored];
@@ -387,22 +395,23 @@ struct Sum {
 
 /// Cube sums of the reference's own detail.
 fn energy(isa: Isa, scale: usize, bands: &Bands) -> [Sum; 3] {
-    let detail = &bands.detail;
-    let region = Region::new(detail[0].width, detail[0].height);
-    detail.each_ref().map(|band| {
-        let lines = (region.top..region.bottom).map(|y| &band.row(y)[region.left..region.right]);
+    let (width, height) = bands.size();
+    let region = Region::new(width, height);
+    let columns = region.left..region.right;
+    std::array::from_fn(|band| {
         if scale == 0 {
             let row_shift = ceil_log2(region.area() as u64).saturating_sub(20);
-            let cubes =
-                lines.map(|line| rounded_shift(rows::energy_first(isa, line) as i64, row_shift)).sum();
+            let row = |y: usize| rows::energy_first(isa, &bands.fine[band].row(y)[columns.clone()]);
+            let cubes = (region.top..region.bottom).map(|y| rounded_shift(row(y) as i64, row_shift)).sum();
             Sum { cubes, fraction: 18 - row_shift as i32 }
         } else {
             let square = [31, 30, 31][scale - 1];
             let cube = ceil_log2((region.right - region.left) as u64);
             let row_shift = ceil_log2((region.bottom - region.top) as u64);
-            let row = |line| rounded_shift(rows::energy_later(isa, line, square, cube) as i64, row_shift);
-            let fraction = [32, 27, 23][scale - 1] - row_shift as i32 - cube as i32;
-            Sum { cubes: lines.map(row).sum(), fraction }
+            let row =
+                |y: usize| rows::energy_later(isa, &bands.detail[band].row(y)[columns.clone()], square, cube);
+            let cubes = (region.top..region.bottom).map(|y| rounded_shift(row(y) as i64, row_shift)).sum();
+            Sum { cubes, fraction: [32, 27, 23][scale - 1] - row_shift as i32 - cube as i32 }
         }
     })
 }

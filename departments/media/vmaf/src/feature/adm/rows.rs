@@ -12,6 +12,8 @@ use crate::isa::{Isa, kernel};
 
 /// Three rows: horizontal, vertical and diagonal band.
 pub(crate) type Three<'a> = [&'a [i32]; 3];
+/// The same at scale 0.
+pub(crate) type Fine<'a> = [&'a [i16]; 3];
 /// Three rows to be written.
 pub(crate) type ThreeMut<'a> = [&'a mut [i32]; 3];
 
@@ -35,8 +37,8 @@ pub(crate) fn cos_squared() -> f64 {
 /// directions agree.
 pub(crate) fn explain_first(
     isa: Isa,
-    o: Three<'_>,
-    t: Three<'_>,
+    o: Fine<'_>,
+    t: Fine<'_>,
     cos_squared: f64,
     explained: ThreeMut<'_>,
     agrees: &mut [i32],
@@ -52,7 +54,7 @@ pub(crate) fn explain_first(
 
 kernel! {
     fn explain_first_plain [] [] (
-        o: Three<'_>, t: Three<'_>, cos_squared: f64, explained: ThreeMut<'_>, agrees: &mut [i32],
+        o: Fine<'_>, t: Fine<'_>, cos_squared: f64, explained: ThreeMut<'_>, agrees: &mut [i32],
     ) {
         let width = o[0].len();
         let (o, t) = (o.map(|row| &row[..width]), t.map(|row| &row[..width]));
@@ -64,7 +66,7 @@ kernel! {
             let is_same = same_direction!(oh * th + ov * tv, oh * oh + ov * ov, th * th + tv * tv, cos_squared);
             agrees[x] = -i32::from(is_same);
             for band in 0..3 {
-                let (o, t) = (o[band][x], t[band][x]);
+                let (o, t) = (i32::from(o[band][x]), i32::from(t[band][x]));
                 // 2^30 / |o| rounded down, times t: 45 bits.
                 let inverse = (1_073_741_824.0 / f64::from(o.abs().max(1))).floor();
                 let signed = f64::from(if o < 0 { -t } else { t });
@@ -113,7 +115,7 @@ pub(crate) fn enhance_first(
     isa: Isa,
     explained: &[i32],
     agrees: &[i32],
-    t: &[i32],
+    t: &[i16],
     limit: f64,
     restored: &mut [i32],
     additive: &mut [i32],
@@ -132,13 +134,13 @@ pub(crate) fn enhance_first(
 
 kernel! {
     fn enhance_whole [] [] (
-        explained: &[i32], agrees: &[i32], t: &[i32], limit: i32, restored: &mut [i32], additive: &mut [i32],
+        explained: &[i32], agrees: &[i32], t: &[i16], limit: i32, restored: &mut [i32], additive: &mut [i32],
     ) {
         let width = explained.len();
         let (agrees, t) = (&agrees[..width], &t[..width]);
         let (restored, additive) = (&mut restored[..width], &mut additive[..width]);
         for x in 0..width {
-            let (rest, t) = (explained[x], t[x]);
+            let (rest, t) = (explained[x], i32::from(t[x]));
             let enhanced = rest * limit;
             let limited = if rest > 0 { enhanced.min(t) } else { enhanced.max(t) };
             let rest = if (agrees[x] != 0) & (rest != 0) { limited } else { rest };
@@ -150,21 +152,21 @@ kernel! {
 
 kernel! {
     /// As [`enhance_first`], at scales 1 to 3.
-    pub(crate) fn enhance_later [] [] (
-        explained: &[i32], agrees: &[i32], t: &[i32], limit: f64, restored: &mut [i32], additive: &mut [i32],
+    pub(crate) fn enhance_later [T: Copy + Into<i32>] [T] (
+        explained: &[i32], agrees: &[i32], t: &[T], limit: f64, restored: &mut [i32], additive: &mut [i32],
     ) {
         let width = explained.len();
         let (agrees, t) = (&agrees[..width], &t[..width]);
         let (restored, additive) = (&mut restored[..width], &mut additive[..width]);
         for x in 0..width {
-            let rest = explained[x];
-            let (enhanced, wide) = (f64::from(rest) * limit, f64::from(t[x]));
+            let (rest, t): (i32, i32) = (explained[x], t[x].into());
+            let (enhanced, wide) = (f64::from(rest) * limit, f64::from(t));
             let least = if enhanced < wide { enhanced } else { wide };
             let most = if enhanced > wide { enhanced } else { wide };
             let limited = if rest > 0 { least } else { most } as i32;
             let rest = if (agrees[x] != 0) & (rest != 0) { limited } else { rest };
             restored[x] = rest;
-            additive[x] = t[x].wrapping_sub(rest);
+            additive[x] = t.wrapping_sub(rest);
         }
     }
 }
@@ -304,7 +306,7 @@ pub(crate) fn contrast_later(
 
 kernel! {
     /// Sum of `|x|³` of a row of scale 0.
-    pub(crate) fn energy_first [] [] (row: &[i32]) -> u64 {
+    pub(crate) fn energy_first [] [] (row: &[i16]) -> u64 {
         let mut sum = 0_u64;
         for &x in row {
             let size = u64::from(x.unsigned_abs());

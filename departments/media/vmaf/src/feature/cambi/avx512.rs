@@ -3,9 +3,13 @@
 //! Counts of a value lie side by side by column. Masked pixels are flat, so most often all sixteen have one value and their
 //! counts are one load; else they are gathered.
 
+#![allow(clippy::wildcard_imports, reason = "instructions by their names")]
+#![allow(clippy::cast_ptr_alignment, reason = "loads and stores that need no alignment")]
 #![allow(unsafe_code, reason = "histograms are read by address; lengths are checked on entry")]
 
 use std::arch::x86_64::*;
+
+use super::CambiOptions;
 
 /// The contrasts of a row, nothing where it is not masked. `histograms` begin with a row for each step, then have the
 /// rows of values.
@@ -14,11 +18,13 @@ pub(super) fn row_contrast(
     histograms: &[u16],
     row: &[u16],
     mask: &[u16],
-    visible: &[i32],
+    options: &CambiOptions,
     weights: &[u32],
-    dark: i32,
     contrasts: &mut [f32],
 ) {
+    let CambiOptions { visible, dark, reciprocals, .. } = options;
+    let dark = *dark;
+    let most_pixels = _mm512_set1_epi32(reciprocals.len() as i32 - 1);
     let width = row.len();
     let steps = visible.len() as i32;
     let last = visible.iter().copied().max().unwrap_or(0).max(0);
@@ -76,9 +82,11 @@ pub(super) fn row_contrast(
                 let other = _mm512_max_epu32(counts(wanted, step), counts(wanted, -step));
                 let product =
                     _mm512_mullo_epi32(_mm512_mullo_epi32(_mm512_set1_epi32(weight as i32), own), other);
-                let sum = _mm512_cvtepu32_ps(_mm512_add_epi32(own, other));
-                let contrast =
-                    _mm512_mul_ps(_mm512_cvtepu32_ps(product), _mm512_div_ps(_mm512_set1_ps(1.0), sum));
+                // Counts of two values in a window are at most its pixels.
+                let sum = _mm512_min_epu32(_mm512_add_epi32(own, other), most_pixels);
+                // SAFETY: indices are within the table.
+                let reciprocal = unsafe { _mm512_i32gather_ps::<4>(sum, reciprocals.as_ptr()) };
+                let contrast = _mm512_mul_ps(_mm512_cvtepu32_ps(product), reciprocal);
                 let is_more = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(wanted, contrast, most);
                 most = _mm512_mask_mov_ps(most, is_more, contrast);
             }

@@ -56,6 +56,8 @@ pub(crate) struct CambiOptions {
     visible: Vec<i32>,
     /// Values at or below are too dark for banding to be seen.
     dark: i32,
+    /// `1 / n` for as many pixels as a window has.
+    reciprocals: Vec<f32>,
 }
 
 impl CambiOptions {
@@ -124,8 +126,16 @@ impl CambiOptions {
             halve_first,
             visible,
             dark: darkest_visible(values.number("cambi_vis_lum_threshold"), eotf),
+            reciprocals: reciprocals(windows[0].max(windows[1])),
         })
     }
+}
+
+/// `1 / n` up to the pixels of a window. libvmaf has them in a table of nine digits, which are not always the nearest
+/// number of single precision; its scores are made of them.
+fn reciprocals(window: usize) -> Vec<f32> {
+    let digits = |n: usize| format!("{:.8e}", 1.0 / n as f64).parse::<f32>().unwrap_or(0.0);
+    (0..=window * window).map(|n| if n == 0 { 0.0 } else { digits(n) }).collect()
 }
 
 /// Luminance in cd/m² of a ten-bit luma sample of limited range.
@@ -428,9 +438,10 @@ fn row_contrast(
         let weights = &CONTRAST_WEIGHTS[..options.visible.len()];
         #[allow(unsafe_code, reason = "the processor was asked")]
         // SAFETY: an `Isa` of this level exists only where the processor was found to have these features.
-        return unsafe {
-            avx512::row_contrast(histograms, row, mask, &options.visible, weights, options.dark, contrasts)
-        };
+        unsafe {
+            avx512::row_contrast(histograms, row, mask, options, weights, contrasts);
+        }
+        return;
     }
     let _ = isa;
     let width = row.len();
@@ -453,7 +464,8 @@ fn pixel_contrast(histograms: &[u16], width: usize, x: usize, value: u16, option
         let step = index as i32 + 1;
         if value <= visible && value + steps as i32 + step > options.dark {
             let other = count(value + step).max(count(value - step));
-            let contrast = (CONTRAST_WEIGHTS[index] * own * other) as f32 * (1.0 / (own + other) as f32);
+            let reciprocal = options.reciprocals.get((own + other) as usize).copied().unwrap_or(0.0);
+            let contrast = (CONTRAST_WEIGHTS[index] * own * other) as f32 * reciprocal;
             if contrast > most {
                 most = contrast;
             }
@@ -597,7 +609,7 @@ fn smooth(grid: &mut Grid<u16>) {
 }
 
 /// The value that two of three have, else the least.
-#[allow(clippy::inline_always, reason = "part of a kernel")]
+#[allow(clippy::inline_always, clippy::needless_bitwise_bool, reason = "part of a kernel, without branches")]
 #[inline(always)]
 fn mode(a: u16, b: u16, c: u16) -> u16 {
     let least = a.min(b).min(c);
@@ -607,9 +619,9 @@ fn mode(a: u16, b: u16, c: u16) -> u16 {
 
 /// The mean of the largest `share` of all values, of which none is negative.
 fn mean_of_largest(isa: Isa, values: &[f32], share: f64) -> f64 {
-    let count = ((share * values.len() as f64) as usize).clamp(1, values.len());
     // Bits of positive numbers are in their order, so their first bits make a histogram.
     const SHIFT: u32 = 19;
+    let count = ((share * values.len() as f64) as usize).clamp(1, values.len());
     let bucket = |value: f32| (value.to_bits() >> SHIFT) as usize;
     let above_zero = values.len() - zeros(isa, values);
     if above_zero <= count {

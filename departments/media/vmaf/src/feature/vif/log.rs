@@ -4,6 +4,8 @@
 //! pieces, each a cubic in single precision whose whole part is the table's entry, for every entry; the pieces'
 //! coefficients lie in pairs of registers and are picked by a permutation. A test checks all entries.
 
+#![allow(clippy::wildcard_imports, reason = "instructions by their names")]
+#![allow(clippy::cast_ptr_alignment, reason = "loads and stores that need no alignment")]
 #![allow(unsafe_code, reason = "vectors are loaded by address; lengths are checked on entry")]
 #![allow(clippy::inline_always, reason = "parts of a kernel")]
 #![allow(clippy::needless_range_loop, reason = "one index into several arrays of registers")]

@@ -156,11 +156,11 @@ impl Vif {
             keep(
                 scale,
                 match scale {
-                    1 if self.wide.fits(isa, size) => {
+                    1 if WideRows::fits(isa, size) => {
                         self.wide.statistics::<_, Window1>(isa, &grids, size, later, limits)
                     }
                     1 => self.rows.all_statistics(isa, &grids, size, &FILTER_1, later, limits),
-                    2 if self.wide.fits(isa, size) => {
+                    2 if WideRows::fits(isa, size) => {
                         self.wide.statistics::<_, Window2>(isa, &grids, size, later, limits)
                     }
                     2 => self.rows.all_statistics(isa, &grids, size, &FILTER_2, later, limits),
@@ -180,7 +180,7 @@ impl Vif {
         limits: &[f64],
     ) -> Vec<Vec<Sums>> {
         let size = (planes[0].width(), planes[0].height());
-        if self.wide.fits(isa, size) {
+        if WideRows::fits(isa, size) {
             self.wide.statistics::<_, Window0>(isa, planes, size, shifts, limits)
         } else {
             self.rows.all_statistics(isa, planes, size, &FILTER_0, shifts, limits)
@@ -201,7 +201,7 @@ impl Vif {
         let targets = &mut self.halved[scale % 2];
         targets.resize_with(from.len(), Grid::default);
         for (target, from) in targets.iter_mut().zip(from) {
-            if self.wide.fits(isa, from.size()) {
+            if WideRows::fits(isa, from.size()) {
                 self.wide.halve::<R, W>(isa, from, shift, target);
             } else {
                 self.halving.halve(isa, *from, from.size(), filter, shift, target);
@@ -234,7 +234,7 @@ fn luma_planes<'a>(frames: &[&'a Frame]) -> Result<LumaPlanes<'a>, Error> {
 
 impl WideRows {
     /// Whether there are vectors for a picture of that size.
-    fn fits(&self, isa: Isa, (width, _): (usize, usize)) -> bool {
+    fn fits(isa: Isa, (width, _): (usize, usize)) -> bool {
         isa.has_vectors() && width >= MIN_WIDTH
     }
 
@@ -295,7 +295,7 @@ impl WideRows {
 }
 
 /// The rows that [`ROWS`] windows from row `top` on touch.
-fn lines<'a, R: Rows, W: Window>(picture: &'a R, top: usize, height: usize) -> Vec<&'a [R::Value]> {
+fn lines<R: Rows, W: Window>(picture: &R, top: usize, height: usize) -> Vec<&[R::Value]> {
     let line = |k: usize| picture.line(mirror((top + k) as isize - W::REACH as isize, height));
     (0..2 * W::DOWN).map(line).collect()
 }

@@ -74,7 +74,7 @@ fn search(isa: Isa, values: &[f64], min_size: usize, penalty: f64, last: &mut [u
     let levels = (lowest - margin, highest + margin);
     let size = (highest - mean).max(mean - lowest);
     if prefix::is_exact_enough(values.len(), size, penalty) {
-        prefix::search(isa, values, mean, levels, min_size, penalty, last);
+        prefix::search(isa, values, mean, min_size, penalty, last);
     } else {
         careful::search(isa, values, levels, min_size, penalty, last);
     }
@@ -143,7 +143,7 @@ mod tests {
             let levels = (-1.1 * largest, 1.1 * largest);
             let both = |isa| {
                 let (mut fast, mut slow) = (vec![0; 301], vec![0; 301]);
-                prefix::search(isa, values, mean, levels, min_size, 5.0, &mut fast);
+                prefix::search(isa, values, mean, min_size, 5.0, &mut fast);
                 careful::search(isa, values, levels, min_size, 5.0, &mut slow);
                 (fast, slow)
             };

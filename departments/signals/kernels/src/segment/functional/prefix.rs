@@ -125,26 +125,55 @@ impl Starts {
     }
 }
 
+/// Between which the mean of any segment lies that has the points it must have. A longer segment is made of pieces of m to 2m − 1 points, so their means bound its own; fewer levels
+/// leave fewer starts.
+#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+#[inline(always)]
+fn levels_of_segments(sums: &[f64], min_size: usize) -> (f64, f64) {
+    /// Means of longer pieces bound more tightly, but there are more lengths of them.
+    const LONGEST: usize = 8;
+    let least = min_size.min(LONGEST);
+    let (mut lowest, mut highest) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+    for length in least..2 * least {
+        let scale = 1.0 / length as f64;
+        let later = sums.get(length..).unwrap_or_default();
+        for (ends, starts) in later.chunks(LANES).zip(sums.chunks(LANES)) {
+            for (lane, (end, start)) in ends.iter().zip(starts).enumerate() {
+                let mean = (end - start) * scale;
+                lowest[lane] = if mean < lowest[lane] { mean } else { lowest[lane] };
+                highest[lane] = if mean > highest[lane] { mean } else { highest[lane] };
+            }
+        }
+    }
+    let lowest = lowest.iter().copied().fold(f64::INFINITY, f64::min);
+    let highest = highest.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // The margin keeps the outermost pieces from having no width, and is far above rounding.
+    let margin = (highest - lowest) * 1e-3 + f64::MIN_POSITIVE;
+    (lowest - margin, highest + margin)
+}
+
 kernel! {
     /// Fills in the best start of the segment that ends at each place. `mean` is taken from the values.
     pub(super) fn search[][](
         values: &[f64],
         mean: f64,
-        levels: (f64, f64),
         min_size: usize,
         penalty: f64,
         last: &mut [usize],
     ) {
         let points = values.len();
         let mut sums = Vec::with_capacity(points + 1);
+        let mut squares = Vec::with_capacity(points + 1);
         let (mut sum, mut square) = (0.0, 0.0);
-        sums.push((sum, square));
+        sums.push(sum);
+        squares.push(square);
         for value in values {
             sum += value - mean;
             square += (value - mean) * (value - mean);
-            sums.push((sum, square));
+            sums.push(sum);
+            squares.push(square);
         }
-        let levels = (levels.0 - mean, levels.1 - mean);
+        let levels = levels_of_segments(&sums, min_size);
         let mut best = vec![f64::INFINITY; points + 1];
         best[0] = 0.0;
         let mut starts = Starts::default();
@@ -154,17 +183,15 @@ kernel! {
         for end in min_size..=points {
             let at = end - min_size;
             if best[at].is_finite() {
-                let (sum, square) = sums[at];
-                starts.push(at, sum, best[at] + penalty - square);
+                starts.push(at, sums[at], best[at] + penalty - squares[at]);
                 starts.compare();
                 let newest = starts.count - 1;
                 let held = (starts.from.as_flattened(), starts.to.as_flattened());
                 share(&mut pieces, &mut merged, newest, held, levels);
                 starts.keep_holders(&mut pieces, &mut places);
             }
-            let (sum, square) = sums[end];
-            let (least, start) = starts.least(end as f64, sum);
-            best[end] = least + square;
+            let (least, start) = starts.least(end as f64, sums[end]);
+            best[end] = least + squares[end];
             last[end] = start;
         }
     }

@@ -8,13 +8,39 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::KernelError;
+/// The kernel that is started when none is named, if it is installed.
+const DEFAULT: &str = "python3";
+
+/// What is wrong with the name of a kernel, or with its folder.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// No kernel of this name.
+    #[error("there is no kernel `{name}`; {known} (`jupyter kernelspec list` shows where)")]
+    NoSuchKernel {
+        /// The name.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// A `kernel.json` that cannot be used.
+    #[error("{file} is no kernelspec: {why}; install the kernel again", file = .file.display())]
+    BadSpec {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
+}
 
 /// What a kernel's folder says about it: `kernel.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct KernelSpec {
+    /// The name by which it is asked for: that of its folder, in small letters.
+    #[serde(skip)]
+    pub name: String,
     /// Its command; `{connection_file}` stands for the file that tells it where to listen.
     pub argv: Vec<String>,
     /// Its name for people.
@@ -32,10 +58,13 @@ pub struct KernelSpec {
     /// Its folder.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// The whole of its `kernel.json` as it is written, with what is left out filled in: what clients are shown.
+    #[serde(skip)]
+    pub json: Value,
 }
 
 /// How a kernel is told to stop what it does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InterruptMode {
     /// SIGINT to its process group.
@@ -43,6 +72,38 @@ pub enum InterruptMode {
     Signal,
     /// `interrupt_request` on its control channel.
     Message,
+}
+
+/// Where Jupyter's parts look for what is installed, first match first: each folder holds `kernels`, `lab`, `labextensions`.
+pub fn data_folders(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let mut data: Vec<PathBuf> = Vec::new();
+    data.extend(given("JUPYTER_PATH").iter().flat_map(std::env::split_paths));
+    let user = given("JUPYTER_DATA_DIR").map(PathBuf::from);
+    let user = user.or_else(|| Some(given("XDG_DATA_HOME").map(PathBuf::from)?.join("jupyter")));
+    let user = user.or_else(|| Some(given("HOME").map(PathBuf::from)?.join(".local/share/jupyter")));
+    let mut prefixes: Vec<PathBuf> = ["BACKLOT_VENV", "VIRTUAL_ENV", "CONDA_PREFIX"]
+        .iter()
+        .filter_map(|name| given(name).map(PathBuf::from))
+        .collect();
+    let python = programs(variable).into_iter().find(|folder| folder.join("python3").exists());
+    prefixes.extend(python.as_deref().and_then(Path::parent).map(Path::to_owned));
+    // An environment that was entered counts over the user's own folder, as in jupyter_core.
+    data.extend(prefixes.iter().map(|prefix| prefix.join("share/jupyter")));
+    data.extend(user);
+    data.extend(["/usr/local/share/jupyter", "/usr/share/jupyter"].map(PathBuf::from));
+    let mut once: Vec<PathBuf> = Vec::new();
+    for folder in data {
+        if !once.contains(&folder) {
+            once.push(folder);
+        }
+    }
+    once
+}
+
+fn programs(variable: &dyn Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let path = variable("PATH").unwrap_or_default();
+    std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty()).collect()
 }
 
 /// Where kernels are looked for; built from the environment once.
@@ -61,49 +122,34 @@ impl KernelSearch {
 
     /// As these variables say.
     pub fn with(variable: &dyn Fn(&str) -> Option<OsString>) -> KernelSearch {
-        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let home = given("HOME").map(PathBuf::from);
-        let path: Vec<PathBuf> =
-            given("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
-        let mut data: Vec<PathBuf> = Vec::new();
-        data.extend(given("JUPYTER_PATH").iter().flat_map(std::env::split_paths));
-        let user = given("JUPYTER_DATA_DIR").map(PathBuf::from);
-        let user = user.or_else(|| Some(given("XDG_DATA_HOME").map(PathBuf::from)?.join("jupyter")));
-        let user = user.or_else(|| Some(home?.join(".local/share/jupyter")));
-        let mut prefixes: Vec<PathBuf> = ["BACKLOT_VENV", "VIRTUAL_ENV", "CONDA_PREFIX"]
-            .iter()
-            .filter_map(|name| given(name).map(PathBuf::from))
-            .collect();
-        let python = path.iter().find(|folder| folder.join("python3").exists());
-        prefixes.extend(python.and_then(|folder| folder.parent()).map(Path::to_owned));
-        // An environment that was entered counts over the user's own kernels, as in jupyter_core.
-        data.extend(prefixes.iter().map(|prefix| prefix.join("share/jupyter")));
-        data.extend(user);
-        data.extend(["/usr/local/share/jupyter", "/usr/share/jupyter"].map(PathBuf::from));
-        let mut folders: Vec<PathBuf> = Vec::new();
-        for folder in data.into_iter().map(|folder| folder.join("kernels")) {
-            if !folders.contains(&folder) {
-                folders.push(folder);
-            }
-        }
-        KernelSearch { folders, path }
+        let folders = data_folders(variable).into_iter().map(|folder| folder.join("kernels")).collect();
+        KernelSearch { folders, path: programs(variable) }
+    }
+
+    /// Folders that hold a folder for each kernel; the first match counts.
+    pub fn new(folders: Vec<PathBuf>) -> KernelSearch {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        KernelSearch { folders, path: std::env::split_paths(&path).collect() }
+    }
+
+    /// The same, but kernels in this folder count over all others.
+    #[must_use]
+    pub fn before(mut self, folder: PathBuf) -> KernelSearch {
+        self.folders.insert(0, folder);
+        self
     }
 
     /// The kernel of a name. Names do not depend on case, as Jupyter's.
     ///
     /// # Errors
     /// No such kernel; a `kernel.json` that cannot be read.
-    pub fn find(&self, name: &str) -> Result<KernelSpec, KernelError> {
-        let is_name = |text: &str| {
-            !text.is_empty()
-                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        };
+    pub fn find(&self, name: &str) -> Result<KernelSpec, SpecError> {
         let wanted = name.to_ascii_lowercase();
         if is_name(name) {
             for folder in &self.folders {
                 for (found, path) in kernels_in(folder) {
                     if found == wanted {
-                        return self.read(&path);
+                        return self.read(&wanted, &path);
                     }
                 }
             }
@@ -113,7 +159,7 @@ impl KernelSearch {
             }
         }
         let known: Vec<String> = self.names().into_iter().collect();
-        Err(KernelError::NoSuchKernel {
+        Err(SpecError::NoSuchKernel {
             name: name.to_owned(),
             known: if known.is_empty() {
                 "none is installed".to_owned()
@@ -128,18 +174,56 @@ impl KernelSearch {
         self.folders.iter().flat_map(|folder| kernels_in(folder)).map(|(name, _)| name).collect()
     }
 
-    fn read(&self, folder: &Path) -> Result<KernelSpec, KernelError> {
+    /// All kernels by name, and what is wrong with those that cannot be used.
+    pub fn all(&self) -> (BTreeMap<String, KernelSpec>, Vec<SpecError>) {
+        let mut specs = BTreeMap::new();
+        let mut errors = Vec::new();
+        for (name, path) in self.folders.iter().flat_map(|folder| kernels_in(folder)) {
+            if !specs.contains_key(&name) {
+                match self.read(&name, &path) {
+                    Ok(spec) => drop(specs.insert(name, spec)),
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        (specs, errors)
+    }
+
+    /// The kernel that is started when none is named: `python3`, or the first there is.
+    pub fn default_name(&self) -> String {
+        let names = self.names();
+        if names.contains(DEFAULT) {
+            return DEFAULT.to_owned();
+        }
+        names.into_iter().next().unwrap_or_else(|| DEFAULT.to_owned())
+    }
+
+    fn read(&self, name: &str, folder: &Path) -> Result<KernelSpec, SpecError> {
         let file = folder.join("kernel.json");
-        let unusable = |why: String| KernelError::BadSpec { file: file.clone(), why };
+        let unusable = |why: String| SpecError::BadSpec { file: file.clone(), why };
         let text = std::fs::read(&file).map_err(|error| unusable(error.to_string()))?;
-        let mut spec: KernelSpec =
-            serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
+        let mut json: Value = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
+        let object = json.as_object_mut().ok_or_else(|| unusable("it is no JSON object".to_owned()))?;
+        let defaults = [
+            ("argv", json!([])),
+            ("env", json!({})),
+            ("display_name", json!("")),
+            ("language", json!("")),
+            ("interrupt_mode", json!("signal")),
+            ("metadata", json!({})),
+        ];
+        for (key, default) in defaults {
+            object.entry(key).or_insert(default);
+        }
+        let mut spec = KernelSpec::deserialize(&json).map_err(|error| unusable(error.to_string()))?;
+        name.clone_into(&mut spec.name);
         folder.clone_into(&mut spec.folder);
         match spec.argv.first().map(String::as_str) {
             None => return Err(unusable("its `argv` is empty".to_owned())),
             Some("python" | "python3") => spec.argv[0] = self.python_for(folder),
             Some(_) => {}
         }
+        spec.json = json;
         Ok(spec)
     }
 
@@ -155,12 +239,18 @@ impl KernelSearch {
     }
 }
 
+/// Whether a kernel may be called this, as Jupyter's rules are.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 fn kernels_in(folder: &Path) -> Vec<(String, PathBuf)> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut found: Vec<(String, PathBuf)> = entries
         .filter_map(Result::ok)
         .filter(|entry| entry.path().join("kernel.json").is_file())
         .map(|entry| (entry.file_name().to_string_lossy().to_ascii_lowercase(), entry.path()))
+        .filter(|(name, _)| is_name(name))
         .collect();
     found.sort();
     found

@@ -18,88 +18,140 @@ const MAX_FRAME: u64 = 1 << 30;
 /// The most frames of a message: a Jupyter message has seven and its buffers.
 const MAX_FRAMES: usize = 1024;
 
+/// What a socket's buffer begins with. An idle server keeps four per kernel.
+const BUFFER: usize = 16 << 10;
+
 const GREETING: usize = 64;
 
 const MORE: u8 = 1;
 const LONG: u8 = 2;
 const COMMAND: u8 = 4;
 
-/// A connected stream.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// What a socket is to its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub enum Role {
     /// Sends requests and takes replies; it has an identity.
     Dealer,
     /// Takes everything that is published.
     Subscriber,
 }
 
-/// A connected socket.
-pub(crate) struct Socket {
-    stream: Box<dyn Stream>,
+/// The reading end of a socket.
+pub struct Reader {
+    stream: Box<dyn AsyncRead + Send + Unpin>,
     buffer: BytesMut,
     frames: Vec<Bytes>,
 }
 
+/// The writing end of a socket.
+pub struct Writer(Box<dyn AsyncWrite + Send + Unpin>);
+
+/// A connected socket.
+pub struct Socket {
+    reader: Reader,
+    writer: Writer,
+}
+
 impl Socket {
     /// Connects to a Unix socket.
-    pub(crate) async fn unix(path: &Path, role: Role, identity: &[u8]) -> io::Result<Socket> {
-        Socket::greet(Box::new(UnixStream::connect(path).await?), role, identity).await
+    ///
+    /// # Errors
+    /// Nobody listens, or no ZMTP 3 without encryption.
+    pub async fn unix(path: &Path, role: Role, identity: &[u8]) -> io::Result<Socket> {
+        let (read, write) = UnixStream::connect(path).await?.into_split();
+        Socket::greet(Box::new(read), Box::new(write), role, identity).await
     }
 
     /// Connects to a TCP socket.
-    pub(crate) async fn tcp(address: (&str, u16), role: Role, identity: &[u8]) -> io::Result<Socket> {
+    ///
+    /// # Errors
+    /// As [`Socket::unix`].
+    pub async fn tcp(address: (&str, u16), role: Role, identity: &[u8]) -> io::Result<Socket> {
         let stream = TcpStream::connect(address).await?;
         // Requests are small and waited for; Nagle's algorithm would hold each back for a delayed acknowledgement.
         stream.set_nodelay(true)?;
-        Socket::greet(Box::new(stream), role, identity).await
+        let (read, write) = stream.into_split();
+        Socket::greet(Box::new(read), Box::new(write), role, identity).await
     }
 
-    async fn greet(stream: Box<dyn Stream>, role: Role, identity: &[u8]) -> io::Result<Socket> {
-        let mut socket = Socket { stream, buffer: BytesMut::with_capacity(64 << 10), frames: Vec::new() };
+    async fn greet(
+        stream: Box<dyn AsyncRead + Send + Unpin>,
+        mut write: Box<dyn AsyncWrite + Send + Unpin>,
+        role: Role,
+        identity: &[u8],
+    ) -> io::Result<Socket> {
         let mut greeting = [0_u8; GREETING];
         (greeting[0], greeting[8], greeting[9], greeting[10]) = (0xff, 1, 0x7f, 3);
         greeting[12..16].copy_from_slice(b"NULL");
-        socket.stream.write_all(&greeting).await?;
-        socket.fill(GREETING).await?;
-        let theirs = socket.buffer.split_to(GREETING);
+        write.write_all(&greeting).await?;
+        let mut reader = Reader { stream, buffer: BytesMut::with_capacity(BUFFER), frames: Vec::new() };
+        reader.fill(GREETING).await?;
+        let theirs = reader.buffer.split_to(GREETING);
         if theirs[0] != 0xff || theirs[9] != 0x7f || theirs[10] < 3 || &theirs[12..17] != b"NULL\0" {
             return Err(fault("the peer does not speak ZMTP 3 without encryption"));
         }
-        let kind: &[u8] = match role {
-            Role::Dealer => b"DEALER",
-            Role::Subscriber => b"SUB",
+        let (kind, identity): (&[u8], &[u8]) = match role {
+            Role::Dealer => (b"DEALER", identity),
+            Role::Subscriber => (b"SUB", b""),
         };
         let mut ready = b"\x05READY".to_vec();
         property(&mut ready, b"Socket-Type", kind);
-        property(&mut ready, b"Identity", if role == Role::Dealer { identity } else { b"" });
-        let mut frame = Vec::new();
-        push_frame(&mut frame, COMMAND, &ready);
+        property(&mut ready, b"Identity", identity);
+        let mut first = Vec::new();
+        push_frame(&mut first, COMMAND, &ready);
         if role == Role::Subscriber {
-            push_frame(&mut frame, 0, b"\x01"); // the empty prefix: everything
+            push_frame(&mut first, 0, b"\x01"); // the empty prefix: everything
         }
-        socket.stream.write_all(&frame).await?;
-        let (flags, body) = socket.frame().await?;
+        write.write_all(&first).await?;
+        let (flags, body) = reader.frame().await?;
         if flags & COMMAND == 0 || !body.starts_with(b"\x05READY") {
             return Err(fault("the peer refused the connection"));
         }
-        Ok(socket)
+        Ok(Socket { reader, writer: Writer(write) })
     }
 
     /// Sends a message.
-    pub(crate) async fn send(&mut self, frames: &[&[u8]]) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// The peer has closed.
+    pub async fn send(&mut self, frames: &[&[u8]]) -> io::Result<()> {
+        self.writer.send(frames).await
+    }
+
+    /// The next message. Cancel safe.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the peer has closed; a message that is too long.
+    pub async fn recv(&mut self) -> io::Result<Vec<Bytes>> {
+        self.reader.recv().await
+    }
+
+    /// Its two ends, for one task that reads and writes at once.
+    pub fn split(self) -> (Reader, Writer) {
+        (self.reader, self.writer)
+    }
+}
+
+impl Writer {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// The peer has closed.
+    pub async fn send(&mut self, frames: &[&[u8]]) -> io::Result<()> {
         let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.len() + 9).sum());
         for (index, frame) in frames.iter().enumerate() {
             push_frame(&mut bytes, if index + 1 < frames.len() { MORE } else { 0 }, frame);
         }
-        self.stream.write_all(&bytes).await
+        self.0.write_all(&bytes).await
     }
+}
 
-    /// The next message. Cancel safe. `UnexpectedEof` when the peer has closed.
-    pub(crate) async fn recv(&mut self) -> io::Result<Vec<Bytes>> {
+impl Reader {
+    /// The next message. Cancel safe.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the peer has closed; a message that is too long.
+    pub async fn recv(&mut self) -> io::Result<Vec<Bytes>> {
         loop {
             let (flags, body) = self.frame().await?;
             if flags & COMMAND != 0 {
