@@ -89,7 +89,7 @@ impl Asked {
             alert,
             before,
             after: points(self.after, usual.after),
-            lags: points(self.lags, before.max(1)),
+            lags: points(self.lags, before.min(last).max(1)),
             season,
             rate: self.rate,
             min_size: usual.min_size,

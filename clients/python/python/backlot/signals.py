@@ -243,7 +243,7 @@ def explain(
         at=_point(at, len(signal)),
         before=before,
         after=after,
-        lags=before if lags is None else lags,
+        lags=min(before, max(len(signal) - 1, 0)) if lags is None else lags,
         season=season,
         rate=rate,
         min_size=min_size,

@@ -93,12 +93,12 @@ fn meaning(column: &ColumnDescriptor) -> Option<Meaning> {
     let number = |scale, is_unsigned| Some(Meaning::Number { scale, is_unsigned });
     let decimal = || number(10_f64.powi(-column.type_scale().clamp(0, 300)), false);
     match (column.physical_type(), logical, converted) {
+        (Physical::INT96, ..) | (Physical::INT64, None, ConvertedType::TIMESTAMP_MILLIS) => time(1, 1),
         (Physical::INT64, Some(LogicalType::Timestamp(stamp)), _) => match stamp.unit {
             TimeUnit::MILLIS => time(1, 1),
             TimeUnit::MICROS => time(1_000, 1),
             TimeUnit::NANOS => time(1_000_000, 1),
         },
-        (Physical::INT96, ..) | (Physical::INT64, None, ConvertedType::TIMESTAMP_MILLIS) => time(1, 1),
         (Physical::INT64, None, ConvertedType::TIMESTAMP_MICROS) => time(1_000, 1),
         (Physical::INT32, Some(LogicalType::Date), _) | (Physical::INT32, None, ConvertedType::DATE) => {
             time(1, 86_400_000)

@@ -95,7 +95,8 @@ fn underlying(expression: &str) -> String {
 
 /// What of an event's data is shown.
 pub(super) fn labels_json(labels: &BTreeMap<String, String>) -> String {
-    labels.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect::<Value>().to_string()
+    let pairs = labels.iter().map(|(key, value)| (key.clone(), Value::from(value.clone())));
+    pairs.collect::<Value>().to_string()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn the_window_begins_with_the_data() {
     );
     let young: Vec<Series> = (0..8).map(|index| series(&format!("s{index}"), 300)).collect();
     let refused = assemble(&asked(), &window(), vec![series("errors", 300)], young).unwrap_err().to_string();
-    assert!(refused.contains("20 points") && refused.contains("60"), "{refused}");
+    assert!(refused.contains("20 observed points") && refused.contains("60"), "{refused}");
 }
 
 #[test]

@@ -23,8 +23,7 @@ async fn a_posted_table_is_explained_and_shown() {
     let bearer = format!("Bearer {}", Tokens::admin_token(lot.home.path()).unwrap().unwrap());
     let fields = [("authorization", bearer.as_str()), ("content-type", "text/csv")];
 
-    let step: String =
-        (0..63).map(|point| format!("{},{}\n", point * 60, if point < 33 { 0 } else { 5 })).collect();
+    let step = step_rows();
     let step = format!("time,step\n{step}");
     let found = server.send("POST /signals/api/v1/changes", &fields, &step).await.json();
     assert_eq!(
@@ -75,6 +74,12 @@ async fn a_posted_table_is_explained_and_shown() {
     assert_eq!(server.get("/signals/api/v1/explanations/nobody", &fields).await.status, 404);
 }
 
+/// The step of 33 zeros and 30 fives.
+fn step_rows() -> String {
+    let row = |point: usize| format!("{},{}\n", point * 60, if point < 33 { 0 } else { 5 });
+    (0..63).map(row).collect::<Vec<_>>().concat()
+}
+
 async fn call(format: OutputFormat, line: &[&str]) -> Result<(ExitCode, String), CommandError> {
     let home = tempfile::tempdir().unwrap();
     let output = Arc::new(Mutex::new(Vec::new()));
@@ -112,8 +117,7 @@ async fn the_command_answers_here_and_through_workers_alike() {
         assert!(out.join(file).metadata().unwrap().len() > 100, "{file}");
     }
     let step = folder.path().join("step.csv");
-    let rows: String =
-        (0..63).map(|point| format!("{},{}\n", point * 60, if point < 33 { 0 } else { 5 })).collect();
+    let rows = step_rows();
     std::fs::write(&step, format!("time,step\n{rows}")).unwrap();
     let found = call(OutputFormat::Text, &["signals", "changes", step.to_str().unwrap()]).await.unwrap().1;
     assert_eq!(found, "step  1970-01-01T00:33:00Z (point 33)\n");
