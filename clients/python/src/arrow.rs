@@ -109,7 +109,7 @@ pub(crate) struct Floats {
     address: usize,
     shape: Vec<usize>,
     /// Keeps the memory: the producer's, or a copy.
-    _memory: Memory,
+    memory: Memory,
 }
 
 enum Memory {
@@ -123,7 +123,7 @@ impl Floats {
         Self {
             address: values.as_ptr() as usize,
             shape: vec![values.len()],
-            _memory: Memory::Ours { _values: values },
+            memory: Memory::Ours { _values: values },
         }
     }
 }
@@ -144,7 +144,7 @@ impl Floats {
     /// Whether the producer's memory is used as it lies.
     #[getter]
     fn is_view(&self) -> bool {
-        matches!(self._memory, Memory::Theirs { .. })
+        matches!(self.memory, Memory::Theirs { .. })
     }
 }
 
@@ -182,7 +182,7 @@ pub(crate) fn arrow_floats(source: &Bound<'_, PyAny>) -> PyResult<Floats> {
         && let Some((address, length)) = plain(&schema.0, &only.0)?
     {
         let array = chunks.remove(0);
-        return Ok(Floats { address, shape: vec![length], _memory: Memory::Theirs { _array: array } });
+        return Ok(Floats { address, shape: vec![length], memory: Memory::Theirs { _array: array } });
     }
     let mut values = Vec::new();
     let shape = match columns {
@@ -206,7 +206,7 @@ pub(crate) fn arrow_floats(source: &Bound<'_, PyAny>) -> PyResult<Floats> {
             vec![columns.len(), points]
         }
     };
-    Ok(Floats { address: values.as_ptr() as usize, shape, _memory: Memory::Ours { _values: values } })
+    Ok(Floats { address: values.as_ptr() as usize, shape, memory: Memory::Ours { _values: values } })
 }
 
 fn broken(what: &str) -> PyErr {
