@@ -1,6 +1,6 @@
 //! Explanations in the console: a view of the runs that made them and of the alerts that asked for them, and a form to ask.
 //!
-//! What a person in an incident needs stands first: what changed first and when, in one line and in order of time; then the picture, the ranking, and what moved together.
+//! What a person in an incident needs stands first: what changed first and when, in one line; then the picture, which is the ranked timeline at a glance, the ranking, the timeline, and what moved together.
 
 use std::time::Duration;
 
@@ -258,7 +258,6 @@ fn explained(run: &str, explanation: &Explanation) -> Markup {
         @if found.is_empty() {
             (widgets::empty("Nothing changed around this alert", html! { "Look at a longer time before it, or at other signals" }))
         } @else {
-            (widgets::section("Most likely causes first", ranking(found)))
             figure.chart {
                 picture {
                     source media="(prefers-color-scheme: dark) and (max-width: 700px)" srcset={ (files) "/figure_small_dark" };
@@ -267,6 +266,7 @@ fn explained(run: &str, explanation: &Explanation) -> Markup {
                     img src={ (files) "/figure_light" } width="1100" height="620" alt="The signals that changed around the alert, each in units of its noise, with the time of its change";
                 }
             }
+            (widgets::section("Most likely causes first", ranking(found)))
             (widgets::section("Timeline", timeline(explanation, &incident)))
             (widgets::section("What moved together", groups(&explanation.clusters)))
         }
@@ -284,7 +284,7 @@ fn explained(run: &str, explanation: &Explanation) -> Markup {
 
 fn ranking(found: &[Entry]) -> Markup {
     let mut table =
-        Table::new(["", "Signal", "Changed", "After the alert", "Shift", "Effect", "Moves with it", "Score"])
+        Table::new(["", "Signal", "Changed", "From the alert", "Shift", "Effect", "Moves with it", "Score"])
             .numeric(&[3, 4, 5, 6, 7]);
     for (place, entry) in found.iter().take(ROWS).enumerate() {
         let correlation = entry.correlation.as_ref().filter(|correlation| correlation.p < 0.05);

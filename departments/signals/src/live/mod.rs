@@ -224,10 +224,9 @@ pub fn assemble(
 ) -> Result<Gathered, Error> {
     let mut notes = Vec::new();
     let alert = if asked.unseen { unseen_alert(window, &mut notes) } else { the_one(alert, asked)? };
-    let is_alert = |one: &Series| {
-        one.tags == alert.tags
-            && one.values.iter().zip(&alert.values).all(|(a, b)| a.to_bits() == b.to_bits())
-    };
+    // Under whatever tags: a candidate that is the alert's signal to the last bit explains nothing.
+    let is_alert =
+        |one: &Series| one.values.iter().zip(&alert.values).all(|(a, b)| a.to_bits() == b.to_bits());
     candidates.retain(|one| !is_alert(one));
     if candidates.is_empty() {
         let reason =
@@ -280,8 +279,15 @@ fn unseen_alert(window: &Window, notes: &mut Vec<String>) -> Series {
 
 fn the_one(mut alert: Vec<Series>, asked: &LiveAsked) -> Result<Series, Error> {
     if !asked.tags.is_empty() {
+        // An alert's labels have `_` where a tag's key has what a label's name cannot.
+        let label = |key: &str| {
+            asked
+                .tags
+                .get(key)
+                .or_else(|| asked.tags.get(&key.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_")))
+        };
         alert.retain(|one| {
-            one.tags.iter().all(|(key, value)| asked.tags.get(key).is_none_or(|wanted| wanted == value))
+            one.tags.iter().all(|(key, value)| label(key).is_none_or(|wanted| wanted == value))
         });
     }
     let wrong = |reason: String| Error::Query { what: "alert", reason };

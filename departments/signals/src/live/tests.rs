@@ -15,7 +15,8 @@ fn asked() -> LiveAsked {
 }
 
 fn series(name: &str, from: usize) -> Series {
-    let wave = |t: usize| if t < from { f64::NAN } else { (t * 7919 % 31) as f64 };
+    let own: usize = name.bytes().map(usize::from).sum();
+    let wave = |t: usize| if t < from { f64::NAN } else { (t * 7919 % (31 + own % 17) + own) as f64 };
     Series { tags: Tags::new([("name", name), ("app", "www")]), values: (0..400).map(wave).collect() }
 }
 
@@ -62,6 +63,12 @@ fn an_alert_must_be_one_series_with_values() {
     let gathered =
         assemble(&picked, &window(), vec![series("x", 0), series("y", 0)], vec![series("a", 0)]).unwrap();
     assert_eq!(gathered.table.header.names, ["Down", "a{app=www}"]);
+    let dotted = |node: &str| Series { tags: Tags::new([("nf.node", node)]), ..series(node, 0) };
+    let labels = BTreeMap::from([("nf_node".to_owned(), "i-2".to_owned())]);
+    let picked = LiveAsked { tags: labels, ..asked() };
+    let gathered =
+        assemble(&picked, &window(), vec![dotted("i-1"), dotted("i-2")], vec![series("a", 0)]).unwrap();
+    assert_eq!(gathered.table.header.names[0], "{nf.node=i-2}");
     let unseen = LiveAsked { unseen: true, name: Some("Down".into()), ..asked() };
     let gathered = assemble(&unseen, &window(), Vec::new(), vec![series("a", 0)]).unwrap();
     assert_eq!(gathered.table.signals[0][378..382], [0.0, 0.0, 1.0, 1.0]);
