@@ -125,7 +125,8 @@ fn add(raw: raw::Route, parent: Option<RouteId>, routes: &mut Vec<Route>) -> Res
     if group_interval.is_zero() || repeat_interval.is_zero() {
         return Err(field(&place, "group_interval and repeat_interval must be longer than nothing"));
     }
-    let group_by = match raw.group_by {
+    // An empty list is the parent's, as with Alertmanager: it does not group all alerts into one.
+    let group_by = match raw.group_by.filter(|names| !names.is_empty()) {
         Some(names) => group_by(&place, names)?,
         None => parent_route.map_or(GroupBy::Labels(Vec::new()), |route| route.group_by.clone()),
     };

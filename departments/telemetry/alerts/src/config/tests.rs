@@ -24,6 +24,7 @@ route:
       group_by: ['...']
   - matchers: ['service="db"']
     receiver: all
+    group_by: []
     mute_time_intervals: [weekend]
 receivers:
 - name: all
@@ -72,6 +73,7 @@ fn the_whole_file_is_read() {
     let owner = &config.routes[2];
     assert_eq!((owner.group_wait, owner.group_interval), (Duration::from_secs(1), Duration::from_secs(90)));
     assert_eq!(owner.group_by, GroupBy::All);
+    assert_eq!(config.routes[3].group_by, config.routes[0].group_by, "an empty list is the parent's");
     assert_eq!(config.routes[1].group_labels(&labels("alertname=a x=y")), labels("alertname=a"));
     let Target::Webhook(webhook) = &config.receivers["all"].integrations[0].target else { panic!() };
     assert_eq!(webhook.authorization.as_ref().unwrap().0, "Basic bWU6cGFzcw==");
