@@ -19,6 +19,10 @@ impl Ring {
 
     /// Puts a value in and gives the one that falls out.
     fn push(&mut self, value: f64) -> f64 {
+        // Where nothing is left a ring is as new: what it gives must not depend on how long it has been empty.
+        if self.present == 0 {
+            self.next = 0;
+        }
         let fallen = std::mem::replace(&mut self.values[self.next], value);
         self.next = (self.next + 1) % self.values.len();
         self.present += usize::from(!value.is_nan());
@@ -35,7 +39,8 @@ impl Ring {
     }
 }
 
-/// A sum of the ring that is made anew each time round, so that rounding errors do not gather.
+/// A sum of the ring that is made anew each time round, so that rounding errors do not gather. It is a function of the values since
+/// the ring was last empty, to the bit: who forgets an empty one and begins again gets the same sums.
 #[derive(Clone, Debug)]
 struct RingSum {
     ring: Ring,
@@ -48,6 +53,9 @@ impl RingSum {
     }
 
     fn push(&mut self, value: f64) {
+        if self.ring.present == 0 {
+            self.sum = 0.0;
+        }
         let fallen = self.ring.push(value);
         if self.ring.next == 0 || !fallen.is_nan() && !fallen.is_finite() {
             self.sum = self.ring.values.iter().filter(|value| !value.is_nan()).sum();

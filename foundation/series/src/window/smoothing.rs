@@ -10,7 +10,6 @@ pub struct Des {
     alpha: f64,
     beta: f64,
     seen: usize,
-    missing: usize,
     level: f64,
     trend: f64,
 }
@@ -19,7 +18,7 @@ impl Des {
     /// `training` values before the first forecast; weights of the newest value in the level (`alpha`) and of the newest
     /// slope in the trend (`beta`).
     pub fn new(training: usize, alpha: f64, beta: f64) -> Self {
-        Self { training, alpha, beta, seen: 0, missing: 0, level: f64::NAN, trend: f64::NAN }
+        Self { training, alpha, beta, seen: 0, level: f64::NAN, trend: f64::NAN }
     }
 
     fn reset(&mut self) {
@@ -31,7 +30,6 @@ impl Online for Des {
     fn next(&mut self, value: f64) -> f64 {
         let forecast = if self.seen >= self.training { self.level } else { f64::NAN };
         if value.is_nan() {
-            self.missing += 1;
             return forecast;
         }
         if self.seen == 0 {
@@ -43,12 +41,12 @@ impl Online for Des {
             self.level = level;
         }
         self.seen += 1;
-        self.missing = 0;
         forecast
     }
 
     fn is_empty(&self) -> bool {
-        self.missing >= self.training
+        // It forecasts for as long as it is asked once it has seen a value.
+        self.seen == 0
     }
 }
 
