@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
+use axum::Router;
 use backlot_bookstore::{Base, Bookstore, Hook, Problem, Settings};
 use backlot_department::{CommandError, Door, Error, House};
 use backlot_jupyter::AfterSave;
@@ -79,14 +80,11 @@ impl Shop {
 
     /// The door of clients of bookstore's API.
     pub(crate) fn doors(&self) -> Vec<Door> {
-        let door = |bookstore| {
-            let base = Base { prefix: DOOR.to_owned(), open: None };
-            Door::http(SECTION, DOOR, backlot_bookstore::routes(bookstore, base))
-                .access(ACCESS)
-                .client("nteract bookstore's clients", "the base URL of the notebook server")
-                .body_limit(BODY)
-        };
-        self.get().map(door).into_iter().collect()
+        let base = Base { prefix: DOOR.to_owned(), open: None };
+        // A list of doors names it also where nothing has started.
+        let routes = self.get().map_or_else(Router::new, |shop| backlot_bookstore::routes(shop, base));
+        let door = Door::http(SECTION, DOOR, routes).access(ACCESS).body_limit(BODY);
+        vec![door.client("nteract bookstore's clients", "the base URL of the notebook server")]
     }
 }
 

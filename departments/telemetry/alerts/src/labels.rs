@@ -93,6 +93,12 @@ impl Labels {
                 return order;
             }
         }
+        self.set_order(other)
+    }
+
+    /// The order of sets of labels, as in lists of groups: fewer labels first, then by value, one without the label first.
+    pub fn set_order(&self, other: &Self) -> std::cmp::Ordering {
+        use std::cmp::Ordering;
         let mut names: Vec<&String> = self.0.keys().chain(other.0.keys()).collect();
         names.sort_unstable();
         let by_value = || {

@@ -241,10 +241,15 @@ impl Groups {
 
     /// All groups by their labels, then their receivers.
     pub(super) fn sorted<'a>(&'a self, config: &'a Config) -> Vec<&'a Group> {
-        let mut all: BTreeMap<(&Labels, &str, GroupId), &Group> = BTreeMap::new();
-        for (id, group) in &self.all {
-            all.insert((&group.labels, &config.routes[group.route].receiver, *id), group);
-        }
-        all.into_values().collect()
+        let mut all: Vec<(&str, GroupId, &Group)> = self
+            .all
+            .iter()
+            .map(|(id, group)| (config.routes[group.route].receiver.as_str(), *id, group))
+            .collect();
+        all.sort_by(|left, right| {
+            let by_labels = left.2.labels.set_order(&right.2.labels);
+            by_labels.then_with(|| (left.0, left.1).cmp(&(right.0, right.1)))
+        });
+        all.into_iter().map(|(_, _, group)| group).collect()
     }
 }
