@@ -2,7 +2,7 @@
 //!
 //! | table | what is timed |
 //! |---|---|
-//! | ingest | bodies of one step and some thousand series by two connections, until the last is acknowledged; series are known |
+//! | ingest | bodies of one step and some thousand series by four connections, until the last is acknowledged; series are known |
 //! | queries | one HTTP request for three hours of ten thousand series |
 //! | disk | what real machines measure, after both servers have ended |
 //! | restart | opening a store of ten million samples, after a kill and after an orderly end |
@@ -56,7 +56,8 @@ mod target {
 const STEP: i64 = 60_000;
 /// Three hours of minutes.
 const STEPS: usize = 180;
-const CONNECTIONS: usize = 2;
+/// As many as vmagent has for two processors.
+const CONNECTIONS: usize = 4;
 
 fn main() -> ExitCode {
     let mut raw = std::env::args().skip(1);
