@@ -39,6 +39,7 @@
 mod command;
 mod condition;
 mod error;
+mod execution;
 mod host;
 mod hub;
 mod inputs;
@@ -55,6 +56,7 @@ mod schema;
 mod spec;
 mod state;
 mod transition;
+mod turn;
 mod units;
 mod work;
 mod worker;

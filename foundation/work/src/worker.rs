@@ -12,30 +12,29 @@
 //! A worker holds its tasks by a lease on itself: one row, renewed at a third of its length. If it falls silent any
 //! other worker takes its tasks away; from then on its results are refused (see `transition::finish`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use backlot_ledger::{Timestamp, Tx, Value as Sql, params};
+use backlot_ledger::{Value as Sql, params};
 use backlot_meters::Registry;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, Result};
+use crate::execution::{Execution, Report, STOP_GRACE};
 use crate::host::Host;
-use crate::hub::{Gathered, Hub};
-use crate::inputs::{Prepared, spill_large};
-use crate::kind::{Inner, Kinds, TaskContext, TaskError};
+use crate::hub::Hub;
+use crate::kind::Kinds;
 use crate::meters::TaskMeters;
 use crate::opener;
 use crate::orphans;
-use crate::placement::{Done, LocalPlacement, Placed, Placement};
+use crate::placement::{LocalPlacement, Placed, Placement};
 use crate::transition::claim::{Claimed, Room};
 use crate::transition::finish::{Finished, Outcome};
-use crate::transition::{Effects, Transition};
+use crate::turn::{Turn, Turned, take_turn, tasks_to_stop};
 use crate::units::ByteSize;
 use crate::work::Work;
 
@@ -56,9 +55,6 @@ const LOG_PERIOD: Duration = Duration::from_millis(200);
 
 /// The shortest time between two looks at the ledger because somebody else wrote to it.
 const PROBE_PERIOD: Duration = Duration::from_millis(5);
-
-/// How long a task that was told to stop may take before its future is dropped.
-const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// How a worker works.
 #[derive(Clone, Debug)]
@@ -240,14 +236,6 @@ struct Running {
     stop: CancellationToken,
 }
 
-/// What a task's execution reports.
-struct Report {
-    task: i64,
-    attempt: i64,
-    outcome: Outcome,
-    seconds: f64,
-}
-
 struct Loop {
     id: i64,
     meters: Option<Arc<TaskMeters>>,
@@ -268,29 +256,6 @@ struct Loop {
     may_be_ready: bool,
     /// Somebody wrote to the ledger since the last look at it.
     news: bool,
-}
-
-/// What one transaction of the loop is to do.
-struct Turn {
-    finished: Vec<Finished>,
-    resubmitted: bool,
-    gathered: Arc<Gathered>,
-    sweep: bool,
-    renew: bool,
-    /// What the worker holds besides `finished`, when that is to be compared with the ledger.
-    held: Option<BTreeSet<i64>>,
-    room: Option<Room>,
-}
-
-/// What it did.
-struct Turned {
-    claimed: Vec<Claimed>,
-    more: bool,
-    effects: Effects,
-    late: usize,
-    /// Other workers whose leases had run out.
-    lost: usize,
-    next_backoff: Option<Timestamp>,
 }
 
 impl Loop {
@@ -716,283 +681,4 @@ impl Loop {
         }
         let _ = std::fs::remove_dir_all(self.options.scratch.join(format!("worker-{id}")));
     }
-}
-
-fn tasks_to_stop(tx: &mut Tx<'_>, worker: i64) -> Result<Vec<i64>> {
-    let cancelling =
-        tx.query_opt("SELECT 1 FROM work_runs WHERE state = 'cancelling' AND finished IS NULL LIMIT 1", &[])?;
-    if cancelling.is_none() {
-        return Ok(Vec::new());
-    }
-    let rows = tx.query(
-        "SELECT t.id FROM work_tasks t JOIN work_runs r ON r.id = t.run \
-         WHERE t.state = 'running' AND t.worker = $1 AND r.state = 'cancelling'",
-        params![worker],
-    )?;
-    rows.iter().map(|row| Ok(row.get(0)?)).collect()
-}
-
-/// The body of the loop's transaction.
-fn take_turn(
-    transition: &mut Transition<'_, '_>,
-    worker: i64,
-    lease: Duration,
-    turn: &Turn,
-) -> Result<Turned> {
-    // Nothing is done under a lease that others have ended: neither results nor claims.
-    let alive = transition
-        .tx
-        .query_opt("SELECT 1 FROM work_workers WHERE id = $1 AND state = 'alive'", params![worker])?;
-    if alive.is_none() {
-        return Err(Error::LeaseLost);
-    }
-    if turn.renew {
-        let until = transition.now.checked_add(lease);
-        transition
-            .tx
-            .execute("UPDATE work_workers SET alive_until = $2 WHERE id = $1", params![worker, until])?;
-    }
-    write_gathered(transition, &turn.gathered)?;
-    let late = if turn.finished.is_empty() {
-        0
-    } else {
-        transition.finish(worker, turn.finished.clone(), turn.resubmitted)?
-    };
-    if let Some(held) = &turn.held {
-        transition.return_unheld(worker, held)?;
-    }
-    let mut next_backoff = None;
-    let lost = if turn.sweep { transition.sweep(worker)? } else { 0 };
-    if turn.sweep || turn.finished.iter().any(|finished| matches!(finished.outcome, Outcome::Failed { .. })) {
-        next_backoff = transition.next_backoff()?;
-    }
-    let (claimed, more) = match &turn.room {
-        Some(room) => transition.claim(worker, room.clone())?,
-        None => (Vec::new(), false),
-    };
-    Ok(Turned { claimed, more, effects: Effects::default(), late, lost, next_backoff })
-}
-
-fn write_gathered(transition: &mut Transition<'_, '_>, gathered: &Gathered) -> Result<()> {
-    if gathered.is_empty() {
-        return Ok(());
-    }
-    let now = transition.now;
-    let chunks: Vec<Vec<Sql>> = gathered
-        .chunks
-        .iter()
-        .map(|chunk| {
-            vec![
-                chunk.task.into(),
-                chunk.attempt.into(),
-                chunk.seq.into(),
-                now.into(),
-                chunk.text.as_str().into(),
-            ]
-        })
-        .collect();
-    transition.tx.execute_many(
-        "INSERT INTO work_logs (task, attempt, seq, at, text) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-        &chunks,
-    )?;
-    let drops: Vec<Vec<Sql>> = gathered
-        .drops
-        .iter()
-        .map(|drop| vec![drop.task.into(), drop.attempt.into(), drop.seq.into()])
-        .collect();
-    transition
-        .tx
-        .execute_many("DELETE FROM work_logs WHERE task = $1 AND attempt = $2 AND seq = $3", &drops)?;
-    let progress: Vec<Vec<Sql>> = gathered
-        .progress
-        .iter()
-        .map(|progress| {
-            vec![
-                progress.task.into(),
-                progress.attempt.into(),
-                progress.fraction.into(),
-                progress.message.as_str().into(),
-            ]
-        })
-        .collect();
-    transition.tx.execute_many(
-        "UPDATE work_tasks SET progress = $3, message = $4 WHERE id = $1 AND attempt = $2 AND state = 'running'",
-        &progress,
-    )?;
-    Ok(())
-}
-
-/// Runs one task and reports its end.
-struct Execution {
-    kinds: Kinds,
-    work: Work,
-    hub: Hub,
-    scratch: PathBuf,
-    cache: PathBuf,
-    tag: String,
-    stop: CancellationToken,
-    meters: Option<Arc<TaskMeters>>,
-    finished: mpsc::UnboundedSender<Report>,
-}
-
-impl Execution {
-    async fn run(self, prepared: Prepared) -> Done {
-        let started = Instant::now();
-        let (task, attempt) = (prepared.claimed.task, prepared.claimed.attempt);
-        let kind = self.meters.is_some().then(|| prepared.claimed.kind.clone());
-        let outcome = self.outcome(prepared).await;
-        let took = started.elapsed();
-        if let (Some(meters), Some(kind)) = (&self.meters, kind) {
-            meters.ended(&kind, &outcome, took);
-        }
-        let seconds = took.as_secs_f64();
-        Done::new(move || {
-            let _ = self.finished.send(Report { task, attempt, outcome, seconds });
-        })
-    }
-
-    async fn outcome(&self, prepared: Prepared) -> Outcome {
-        let Prepared { claimed, plan, input, cache_key, hit } = prepared;
-        let spec = &plan.spec.steps[claimed.step];
-        let input = match input {
-            Ok(input) => input,
-            Err(error) => return Outcome::Failed { error, retry: None },
-        };
-        if let Some(outputs) = hit
-            && self.blobs_exist(&outputs).await
-        {
-            return Outcome::Succeeded { outputs, cache_key: None, cached: true };
-        }
-        let Some(kind) = self.kinds.get(&claimed.kind).cloned() else {
-            return Outcome::Returned; // claims name the kinds there are, so this cannot be
-        };
-        let scratch = self.scratch.join(format!("task-{}-{}", claimed.task, claimed.attempt));
-        let context = TaskContext(Arc::new(Inner {
-            run: plan.public_id.clone(),
-            step: spec.name.clone(),
-            index: claimed.index,
-            attempt: claimed.attempt,
-            input,
-            store: self.work.store().clone(),
-            scratch: scratch.clone(),
-            scratch_made: OnceLock::new(),
-            cache: self.cache.clone(),
-            hub: self.hub.task(claimed.task, claimed.attempt),
-            stop: self.stop.child_token(), // a timeout stops this attempt without looking like a cancel
-            worker_tag: self.tag.clone(),
-        }));
-        let result =
-            self.attempt(kind, context.clone(), spec.timeout.map(crate::units::Span::duration)).await;
-        let outcome = match result {
-            Ok(outputs) => match spill_large(self.work.store(), outputs.0).await {
-                Ok(outputs) => Outcome::Succeeded { outputs, cache_key, cached: false },
-                Err(error) => failed(
-                    spec,
-                    &claimed,
-                    TaskError::Retryable(format!("the outputs could not be stored: {error}")),
-                ),
-            },
-            Err(TaskError::Stopped) => Outcome::Stopped,
-            Err(_) if self.stop.is_cancelled() => Outcome::Stopped,
-            Err(error) => {
-                context.log(format!("failed: {error}"));
-                failed(spec, &claimed, error)
-            }
-        };
-        if context.0.scratch_made.get().is_some() {
-            let _ = tokio::fs::remove_dir_all(&scratch).await;
-        }
-        outcome
-    }
-
-    /// Runs the kind under the step's timeout, in a task of its own so that a panic is a failure of this task only.
-    async fn attempt(
-        &self,
-        kind: Arc<dyn crate::kind::Kind>,
-        context: TaskContext,
-        timeout: Option<Duration>,
-    ) -> Result<crate::kind::Outputs, TaskError> {
-        let stop = context.0.stop.clone();
-        let mut handle = tokio::spawn(async move { kind.run(context).await });
-        let until = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
-        };
-        let timed_out = tokio::select! {
-            result = &mut handle => return flatten(result),
-            () = stop.cancelled() => false,
-            () = until => true,
-        };
-        // Told to stop: the kind may end its children and tidy up, for a while.
-        stop.cancel();
-        let ended = tokio::time::timeout(STOP_GRACE, &mut handle).await;
-        if ended.is_err() {
-            handle.abort();
-            let _ = handle.await;
-        }
-        if timed_out {
-            let limit = timeout.unwrap_or_default().as_secs_f64();
-            return Err(TaskError::Retryable(format!(
-                "did not end within its timeout of {limit} s; raise `timeout`"
-            )));
-        }
-        match ended {
-            Ok(Ok(Ok(outputs))) => Ok(outputs), // it finished all the same; finished work is not thrown away
-            _ => Err(TaskError::Stopped),
-        }
-    }
-
-    /// Whether every blob that the remembered outputs name is still there.
-    async fn blobs_exist(&self, outputs: &str) -> bool {
-        let Ok(outputs) = serde_json::from_str::<Value>(outputs) else { return false };
-        let mut open = vec![&outputs];
-        while let Some(value) = open.pop() {
-            if let Some(blob) = crate::kind::BlobRef::from_value(value) {
-                if !self.work.store().exists(&blob.digest).await.unwrap_or(false) {
-                    return false;
-                }
-                continue;
-            }
-            match value {
-                Value::Array(items) => open.extend(items),
-                Value::Object(fields) => open.extend(fields.values()),
-                _ => {}
-            }
-        }
-        true
-    }
-}
-
-fn flatten(
-    result: Result<Result<crate::kind::Outputs, TaskError>, tokio::task::JoinError>,
-) -> Result<crate::kind::Outputs, TaskError> {
-    match result {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => {
-            let panic = error.into_panic();
-            let text = panic
-                .downcast_ref::<&str>()
-                .map(|text| (*text).to_owned())
-                .or_else(|| panic.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "no message".to_owned());
-            Err(TaskError::Permanent(format!("the task kind panicked, a defect of the kind: {text}")))
-        }
-        Err(_) => Err(TaskError::Stopped),
-    }
-}
-
-fn failed(spec: &crate::spec::StepSpec, claimed: &Claimed, error: TaskError) -> Outcome {
-    let failures = claimed.failures as u32 + 1;
-    let retry = match &error {
-        TaskError::Retryable(_) if failures <= spec.retry.max => {
-            Some(spec.retry.wait(failures, fastrand::f64()))
-        }
-        _ => None,
-    };
-    // PostgreSQL's text cannot hold NUL; a row should not hold megabytes of somebody's error.
-    let mut error = error.to_string().replace('\0', "\u{fffd}");
-    error.truncate(error.floor_char_boundary(4096));
-    Outcome::Failed { error, retry }
 }
