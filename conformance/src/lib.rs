@@ -19,7 +19,7 @@ pub mod vmaf;
 use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What keeps a suite from running.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,13 @@ impl Environment {
     /// The environment's Python.
     pub fn python(&self) -> PathBuf {
         self.folder.join("bin/python")
+    }
+
+    /// Adds the kernel of bash, which its package leaves to a command, where the package is installed.
+    pub fn add_bash_kernel(&self) -> bool {
+        let mut add = Command::new(self.python());
+        add.args(["-m", "bash_kernel.install", "--sys-prefix"]).stdout(Stdio::null()).stderr(Stdio::null());
+        add.status().is_ok_and(|status| status.success())
     }
 
     /// The installed version of each pinned package; `None` where it is not installed.

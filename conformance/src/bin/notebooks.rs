@@ -127,7 +127,9 @@ type AnyError = Box<dyn std::error::Error>;
 
 fn run() -> Result<bool, AnyError> {
     let is_quick = std::env::args().any(|argument| argument == "--quick");
-    let python = Environment::find()?.python();
+    let environment = Environment::find()?;
+    environment.add_bash_kernel();
+    let python = environment.python();
     let binary = binary()?;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("notebooks");
     let mut is_good = true;

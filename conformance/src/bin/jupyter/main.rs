@@ -130,6 +130,9 @@ fn python(folder: &Path) -> Result<PathBuf, Failure> {
     let python = environment.python();
     let pins = Path::new(env!("CARGO_MANIFEST_DIR")).join("requirements-jupyter.txt");
     run(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(pins))?;
+    if !environment.add_bash_kernel() {
+        return Err(format!("`{} -m bash_kernel.install --sys-prefix` fails", python.display()).into());
+    }
     Ok(python)
 }
 
