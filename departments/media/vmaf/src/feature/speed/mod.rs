@@ -347,25 +347,34 @@ fn covariance(small: &Small, width: usize, height: usize) -> Matrix {
         let start = (y + sample / BLOCK) * small.width + sample % BLOCK;
         &small.values[start..start + places_x]
     };
-    let means: [f32; AREA] = std::array::from_fn(|sample| {
-        let values = (0..places_y).flat_map(|y| line(sample, y));
-        values.fold(0.0, |sum, value| sum + value) / count as f32
+    let centred: [Vec<f64>; AREA] = std::array::from_fn(|sample| {
+        let values = || (0..places_y).flat_map(|y| line(sample, y));
+        let mean = values().fold(0.0_f32, |sum, value| sum + value) / count as f32;
+        values().map(|&value| f64::from(value) - f64::from(mean)).collect()
     });
     let mut matrix = [[0.0; AREA]; AREA];
-    for first in 0..AREA {
-        for second in 0..=first {
-            let (mean_1, mean_2) = (f64::from(means[first]), f64::from(means[second]));
-            let mut sum = 0.0_f64;
-            for y in 0..places_y {
-                let pairs = line(first, y).iter().zip(line(second, y));
-                sum += pairs.map(|(&a, &b)| (f64::from(a) - mean_1) * (f64::from(b) - mean_2)).sum::<f64>();
-            }
-            let entry = (sum / count as f64) as f32;
+    for (first, a) in centred.iter().enumerate() {
+        for (second, b) in centred[..=first].iter().enumerate() {
+            let entry = (product(a, b) / count as f64) as f32;
             matrix[first][second] = entry;
             matrix[second][first] = entry;
         }
     }
     matrix
+}
+
+/// The scalar product, in eight sums at a time.
+fn product(a: &[f64], b: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in a.zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
