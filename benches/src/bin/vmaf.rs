@@ -365,7 +365,7 @@ impl Clips {
 
 /// Whether a score is integer arithmetic, and so the same text.
 fn is_whole(name: &str) -> bool {
-    let near = ["float_", "ciede", "psnr_hvs", "Speed", "speed", "vmaf_v1"];
+    let near = ["float_", "ciede", "psnr_hvs"];
     name != "vmaf" && !near.iter().any(|start| name.starts_with(start))
 }
 

@@ -18,8 +18,6 @@ pub struct Clip {
     pub frames: usize,
     /// Where it comes from.
     pub source: Source,
-    /// Whether its chroma hardly varies.
-    pub flat_chroma: bool,
 }
 
 /// A pixel format.
@@ -115,7 +113,6 @@ pub fn clips() -> Vec<Clip> {
         layout,
         frames,
         source: Source::Made(source, distortion),
-        flat_chroma: source == RAMP.0,
     };
     table.iter().map(clip).collect()
 }
@@ -134,7 +131,6 @@ pub fn given_clips() -> Vec<Clip> {
         layout: layout(pixels),
         frames,
         source: Source::Raw(folder.join(reference), folder.join(distorted)),
-        flat_chroma: false,
     };
     let mut clips = vec![
         raw(
@@ -169,7 +165,6 @@ pub fn given_clips() -> Vec<Clip> {
         layout: layout("yuv420p"),
         frames,
         source: Source::File(folder.join(path), distortion),
-        flat_chroma: false,
     };
     clips.push(file(
         "park_joy, blurred",

@@ -46,17 +46,6 @@ pub enum Tolerance {
     Near(f64, &'static [&'static str]),
 }
 
-impl Tolerance {
-    /// The tolerance for a clip: ten times as wide where chroma is nearly flat, because there the covariances that
-    /// SpEED inverts are nearly singular and libvmaf's single precision decides the fourth digit.
-    fn on(self, clip: &Clip) -> Self {
-        match self {
-            Self::Near(most, exact) if clip.flat_chroma => Self::Near(10.0 * most, exact),
-            other => other,
-        }
-    }
-}
-
 /// The checks, in the table's order.
 pub fn checks() -> Vec<Check> {
     let check = |name, models, features, tolerance| Check {
@@ -121,7 +110,7 @@ pub fn checks() -> Vec<Check> {
                     "vmaf_v1.0.16_hfr_1d5h_2160:name=near_uhd_hfr",
                 ],
                 &[],
-                Tolerance::Near(1e-4, &["cambi", "integer_", "VMAF_integer"]),
+                Tolerance::Exact,
             )
         },
         Check {
@@ -136,7 +125,7 @@ pub fn checks() -> Vec<Check> {
                     "vmaf_v1.0.16_hfr_3d0h_2160:name=uhd_hfr",
                 ],
                 &[],
-                Tolerance::Near(1e-4, &["cambi", "integer_", "VMAF_integer"]),
+                Tolerance::Exact,
             )
         },
         Check {
@@ -330,7 +319,7 @@ impl Judge {
                 let got = by_place.get(place).copied();
                 if got == Some(text) {
                     outcome.equal += 1;
-                } else if let Some(distance) = near(check.tolerance.on(clip), place, text, got) {
+                } else if let Some(distance) = near(check.tolerance, place, text, got) {
                     outcome.farthest = outcome.farthest.max(distance);
                 } else {
                     let got = got.map_or("nothing", String::as_str);

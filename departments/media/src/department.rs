@@ -14,12 +14,15 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::archer::Decoder;
 use crate::commands;
+use crate::comparisons;
 use crate::ffmpeg::FfmpegSearch;
 use crate::kinds::{self, Tools};
 use crate::titles;
 
 /// Where titles are handed out; links between pages and files use it.
 pub(crate) const TITLES_DOOR: &str = "/media/titles";
+/// Where kept comparisons are handed out.
+pub(crate) const COMPARISONS_DOOR: &str = "/media/comparisons";
 
 const ACCESS: Access = Access::ReadWrite { read: "runs:read", write: "runs:write" };
 
@@ -63,11 +66,16 @@ impl Department for Media {
             Door::http("titles", TITLES_DOOR, titles::door(house.clone()))
                 .access(ACCESS)
                 .client("HLS players: Safari, hls.js, ffplay", "the address of master.m3u8"),
+            Door::http("comparisons", COMPARISONS_DOOR, comparisons::door(house.clone())).access(ACCESS),
         ]
     }
 
     fn pages(&self, house: &House) -> Vec<Page> {
-        vec![Page::new("Titles", "/titles", Icon::Film, titles::pages(house.clone())).access(ACCESS)]
+        vec![
+            Page::new("Titles", "/titles", Icon::Film, titles::pages(house.clone())).access(ACCESS),
+            Page::new("Comparisons", "/comparisons", Icon::Chart, comparisons::pages(house.clone()))
+                .access(ACCESS),
+        ]
     }
 
     fn openapi(&self) -> Value {
@@ -86,6 +94,19 @@ impl Department for Media {
                             "200": { "description": "The file" },
                             "206": { "description": "The range asked for" },
                             "404": { "description": "No such title or file" }
+                        }
+                    }
+                },
+                "/media/comparisons/{run}/report": {
+                    "get": {
+                        "tags": ["media"],
+                        "summary": "A comparison that was kept: each rendition's scores by frame, its offset, its worst frames",
+                        "parameters": [
+                            { "name": "run", "in": "path", "required": true, "schema": { "type": "string" } }
+                        ],
+                        "responses": {
+                            "200": { "description": "The comparison", "content": { "application/json": {} } },
+                            "404": { "description": "No such comparison, or one that has not ended" }
                         }
                     }
                 },

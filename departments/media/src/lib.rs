@@ -49,6 +49,7 @@ pub mod thumbnail;
 
 mod archer;
 mod commands;
+mod comparisons;
 mod container;
 mod department;
 mod error;

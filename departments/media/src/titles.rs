@@ -123,12 +123,18 @@ async fn find(house: &House, run: &str) -> Result<Report, ApiError> {
 }
 
 fn refuse(error: &WorkError) -> ApiError {
+    refused(error, "title", "/titles")
+}
+
+/// What the ledger says of a run that is shown as a `thing`; `list` is the page of all of them.
+pub(crate) fn refused(error: &WorkError, thing: &str, list: &str) -> ApiError {
     match error {
-        WorkError::NoSuchRun(run) => {
-            ApiError::not_found(format!("there is no title `{run}`"), "see /titles for those there are")
-        }
+        WorkError::NoSuchRun(run) => ApiError::not_found(
+            format!("there is no {thing} `{run}`"),
+            format!("see {list} for those there are"),
+        ),
         WorkError::AmbiguousRun(run) => {
-            ApiError::conflict(format!("`{run}` is the start of several titles' ids"), "give more of it")
+            ApiError::conflict(format!("`{run}` is the start of several {thing}s' ids"), "give more of it")
         }
         other => ApiError::internal(other),
     }
@@ -431,6 +437,6 @@ fn codec_name(codec: Codec) -> &'static str {
     }
 }
 
-fn moment(at: Timestamp) -> jiff::Timestamp {
+pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX)
 }

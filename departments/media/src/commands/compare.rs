@@ -5,21 +5,20 @@ use std::process::ExitCode;
 
 use backlot_department::{CommandContext, CommandError};
 use backlot_figures::{
-    Axis, Figure, Layout, Line, Mode, Scatter, Theme, Title,
+    Figure, Theme,
     render::{self, Size as Pixels},
 };
-use backlot_vmaf::{Model, ModelOptions, tool::read_model};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde::Serialize;
 
 use crate::Error;
 use crate::compare::{
-    CompareOptions, Comparison, MAX_RENDITIONS, Prepared, compare, prepare_reference, prepare_rendition,
-    worst_frames,
+    CompareOptions, Comparison, MAX_RENDITIONS, Prepared, chosen_models, compare, figure, prepare_reference,
+    prepare_rendition, worst_frames,
 };
+use crate::comparisons;
 use crate::ffmpeg::Ffmpeg;
 use crate::kinds::Tools;
-use crate::kinds::quality::{V0, model, v1_for};
 
 /// A chart in a file.
 const CHART: Pixels = Pixels { width: 1200, height: 560 };
@@ -39,6 +38,7 @@ pub(super) fn command() -> Command {
         .arg(Arg::new("max-offset").long("max-offset").value_name("FRAMES").value_parser(value_parser!(u32).range(0..=1500)).default_value(MAX_OFFSET).help("How far a rendition is looked for before and after its place; 0 takes frames as they come"))
         .arg(path("chart").long("chart").value_name("FILE").help("Draw the scores by frame: .svg, .png, or .json for Plotly"))
         .arg(path("worst").long("worst").value_name("DIR").help("Write the worst frames of each rendition beside the reference's there, as PNG"))
+        .arg(Arg::new("keep").long("keep").action(ArgAction::SetTrue).conflicts_with_all(["chart", "worst", "frames"]).help("Have the server compare, and keep the result: its page in the console has the chart and the worst frames"))
         .arg(Arg::new("frames").long("frames").action(ArgAction::SetTrue).help("Print the scores of every frame; JSON always has them"))
 }
 
@@ -76,17 +76,21 @@ pub(super) async fn run(
             ));
         }
     }
+    let wanted = matches.get_one::<String>("model").expect("invariant: it has a default");
+    let max_offset = *matches.get_one::<u32>("max-offset").expect("invariant: it has a default") as usize;
+    let fps = matches.get_one::<crate::Rate>("fps").copied();
+    if matches.get_flag("keep") {
+        let asked = comparisons::Asked { reference, renditions: &renditions, model: wanted, max_offset, fps };
+        return comparisons::keep(context, &asked).await;
+    }
     let chart = matches.get_one::<PathBuf>("chart").map(|path| Chart::new(path)).transpose()?;
     let ffmpeg = tools.ffmpeg().await.map_err(failed)?;
-    let fps = matches.get_one::<crate::Rate>("fps").copied();
     let prepared_reference = prepare_reference(ffmpeg, reference, fps).await.map_err(failed)?;
     let mut prepared = Vec::with_capacity(renditions.len());
     for path in renditions {
         prepared.push(prepare_rendition(ffmpeg, path, &prepared_reference).await.map_err(failed)?);
     }
-    let wanted = matches.get_one::<String>("model").expect("invariant: it has a default");
-    let (name, models) = models(wanted, ffmpeg, &prepared_reference)?;
-    let max_offset = *matches.get_one::<u32>("max-offset").expect("invariant: it has a default") as usize;
+    let (name, models) = chosen_models(wanted, ffmpeg, &prepared_reference).map_err(failed)?;
     let options = CompareOptions { max_offset, models };
     let comparison =
         compare(ffmpeg, &prepared_reference, &prepared, &options, |_| ()).await.map_err(failed)?;
@@ -107,34 +111,6 @@ pub(super) async fn run(
     let by_frame = matches.get_flag("frames");
     context.print(&printed, |printed| text(printed, by_frame))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The name and the models that `wanted` asks for; without a name PSNR and SSIM are all there is.
-fn models(
-    wanted: &str,
-    ffmpeg: &Ffmpeg,
-    reference: &Prepared,
-) -> Result<(Option<String>, Vec<Model>), CommandError> {
-    let own = [ffmpeg.path().to_owned()];
-    let of_version = |version: &str| model(version, &own, reference.probe());
-    let (name, text) = match wanted {
-        "none" => return Ok((None, Vec::new())),
-        "auto" => {
-            match [v1_for(reference.probe()), V0].into_iter().find_map(|v| Some((v, of_version(v).ok()?))) {
-                Some((version, text)) => (version.to_owned(), text),
-                None => return Ok((None, Vec::new())),
-            }
-        }
-        other => match other.strip_prefix("path=") {
-            Some(path) => {
-                (path.to_owned(), read_model(Path::new(path)).map_err(|error| failed(error.into()))?)
-            }
-            None => (other.to_owned(), of_version(other).map_err(|error| failed(error.into()))?),
-        },
-    };
-    let options = ModelOptions { name: Some("vmaf".to_owned()), ..ModelOptions::default() };
-    let model = Model::parse(&text, &options).map_err(|error| failed(error.into()))?;
-    Ok((Some(name), vec![model]))
 }
 
 fn text(printed: &Printed<'_>, by_frame: bool) -> String {
@@ -242,39 +218,6 @@ impl Chart {
         };
         std::fs::write(&self.path, bytes).map_err(|error| failed(Error::io(&self.path, error)))
     }
-}
-
-/// The first score of every rendition by frame of the reference.
-fn figure(comparison: &Comparison, model: Option<&str>) -> Figure {
-    let mut figure = Figure::new();
-    let mut metric = "PSNR of luma (dB)";
-    for rendition in &comparison.renditions {
-        let Some(score) = rendition.scores.first() else { continue };
-        if score.name == "vmaf" {
-            metric = "VMAF";
-        }
-        let name = rendition
-            .clip
-            .path
-            .file_name()
-            .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let x: Vec<f64> =
-            (rendition.first_frame..).take(score.frames.len()).map(|frame| frame as f64).collect();
-        figure = figure.trace(
-            Scatter::new(x, score.frames.clone())
-                .name(format!("{name} ({:.2})", score.mean))
-                .mode(Mode::LINES)
-                .line(Line::default().width(1.5)),
-        );
-    }
-    let reference = comparison.reference.path.file_name().unwrap_or_default().to_string_lossy();
-    let title = match model {
-        Some(model) => format!("{reference}: {model} by frame"),
-        None => format!("{reference}: quality by frame"),
-    };
-    figure.layout(
-        Layout::default().title(Title::from(title)).xaxis(Axis::titled("frame")).yaxis(Axis::titled(metric)),
-    )
 }
 
 async fn draw_worst(

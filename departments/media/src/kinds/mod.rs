@@ -20,7 +20,9 @@
 //! | `media.thumbnail` | clip, one shot | a picture |
 //! | `media.package` | the ladder's files | CMAF and HLS |
 //! | `media.figure` | the title | the rate-quality chart |
+//! | `media.compare` | reference, renditions | scores by frame, the chart, the worst frames |
 
+pub(crate) mod compare;
 mod figure;
 mod look;
 mod make;
@@ -82,6 +84,7 @@ pub fn all(tools: &Tools) -> Vec<Arc<dyn Kind>> {
     kind!("media.rungs", 3, rungs::rungs_kind);
     kind!("media.title", 4, title::title_kind);
     kind!("media.figure", 4, figure::figure_kind);
+    kind!("media.compare", 1, compare::compare_kind);
     let mut all: Vec<Arc<dyn Kind>> = kinds.names().filter_map(|name| kinds.get(name).cloned()).collect();
     all.push(Arc::new(ToolsKind(tools.clone())));
     all.push(Arc::new(quality::QualityKind(tools.clone())));

@@ -29,6 +29,17 @@
 //! `svm.rs` the models; `scorer.rs` the threads; `report.rs` the output; `tool/` the command line, which is the only part
 //! that opens files.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(
+        dead_code,
+        unused_variables,
+        unused_imports,
+        unused_macros,
+        reason = "what is written with `simd` runs as plain loops there"
+    )
+)]
+
 mod error;
 mod feature;
 mod isa;

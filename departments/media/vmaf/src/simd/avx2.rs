@@ -7,50 +7,36 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::vectors::{op, vectors};
 
-/// AVX2.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
-
-impl Avx2 {
-    /// # Safety
-    /// The processor has the instruction set, and the calling function enables it.
-    #[inline(always)]
-    pub(crate) unsafe fn new() -> Self {
-        Self(())
-    }
-}
-
-/// An operation that the holder of an `Avx2` may use.
-macro_rules! op {
-    ($call:expr) => {
-        // SAFETY: `self` exists only where the processor has the instruction set.
-        unsafe { $call }
-    };
-}
-
-impl Simd for Avx2 {
-    const LANES: usize = 8;
-    type V = __m256i;
-    type F = __m256;
-
-    #[inline(always)]
-    fn splat(self, value: i32) -> __m256i {
-        op!(_mm256_set1_epi32(value))
-    }
-    #[inline(always)]
-    unsafe fn load16(self, from: *const i16) -> __m256i {
-        op!(_mm256_loadu_si256(from.cast()))
-    }
-    #[inline(always)]
-    unsafe fn load32(self, from: *const i32) -> __m256i {
-        op!(_mm256_loadu_si256(from.cast()))
-    }
-    #[inline(always)]
-    unsafe fn store32(self, value: __m256i, to: *mut i32) {
-        op!(_mm256_storeu_si256(to.cast(), value));
-    }
+vectors! {
+    /// AVX2.
+    Avx2: 8 lanes, __m256i, __m256;
+    splat: _mm256_set1_epi32,
+    load: _mm256_loadu_si256,
+    store: _mm256_storeu_si256,
+    mul_low16: _mm256_mullo_epi16,
+    mul_high16: _mm256_mulhi_epu16,
+    xor: _mm256_xor_si256,
+    and: _mm256_and_si256,
+    add: _mm256_add_epi32,
+    sub: _mm256_sub_epi32,
+    sub16: _mm256_sub_epi16,
+    max: _mm256_max_epi32,
+    abs: _mm256_abs_epi32,
+    shift_right: _mm256_srl_epi32,
+    shift_right_signed: _mm256_sra_epi32,
+    shift_left: _mm256_sll_epi32,
+    splat_f: _mm256_set1_ps,
+    load_f: _mm256_loadu_ps,
+    store_f: _mm256_storeu_ps,
+    add_f: _mm256_add_ps,
+    sub_f: _mm256_sub_ps,
+    mul_f: _mm256_mul_ps,
+    div_f: _mm256_div_ps,
+    sqrt_f: _mm256_sqrt_ps,
+    max_f: _mm256_max_ps,
+    ;
     #[inline(always)]
     unsafe fn pairs8(self, a: *const u8, b: *const u8) -> __m256i {
         op!({
@@ -82,14 +68,6 @@ impl Simd for Avx2 {
         op!(_mm256_add_epi32(sum, _mm256_madd_epi16(a, b)))
     }
     #[inline(always)]
-    fn mul_low16(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_mullo_epi16(a, b))
-    }
-    #[inline(always)]
-    fn mul_high16(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_mulhi_epu16(a, b))
-    }
-    #[inline(always)]
     fn mul_high32(self, a: __m256i, b: __m256i) -> __m256i {
         op!({
             let half = _mm256_set1_epi64x(1 << 31);
@@ -98,46 +76,6 @@ impl Simd for Avx2 {
             let odd = _mm256_add_epi64(odd, half);
             _mm256_blend_epi32::<0xaa>(_mm256_srli_epi64::<32>(even), odd)
         })
-    }
-    #[inline(always)]
-    fn xor(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_xor_si256(a, b))
-    }
-    #[inline(always)]
-    fn and(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_and_si256(a, b))
-    }
-    #[inline(always)]
-    fn add(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_add_epi32(a, b))
-    }
-    #[inline(always)]
-    fn sub(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_sub_epi32(a, b))
-    }
-    #[inline(always)]
-    fn sub16(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_sub_epi16(a, b))
-    }
-    #[inline(always)]
-    fn max(self, a: __m256i, b: __m256i) -> __m256i {
-        op!(_mm256_max_epi32(a, b))
-    }
-    #[inline(always)]
-    fn abs(self, a: __m256i) -> __m256i {
-        op!(_mm256_abs_epi32(a))
-    }
-    #[inline(always)]
-    fn shift_right(self, a: __m256i, by: u32) -> __m256i {
-        op!(_mm256_srl_epi32(a, _mm_cvtsi32_si128(by as i32)))
-    }
-    #[inline(always)]
-    fn shift_right_signed(self, a: __m256i, by: u32) -> __m256i {
-        op!(_mm256_sra_epi32(a, _mm_cvtsi32_si128(by as i32)))
-    }
-    #[inline(always)]
-    fn shift_left(self, a: __m256i, by: u32) -> __m256i {
-        op!(_mm256_sll_epi32(a, _mm_cvtsi32_si128(by as i32)))
     }
     #[inline(always)]
     fn interleave(self, even: __m256i, odd: __m256i) -> (__m256i, __m256i) {
@@ -155,42 +93,6 @@ impl Simd for Avx2 {
             let sum = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
             (_mm_extract_epi64::<0>(sum) as u64).wrapping_add(_mm_extract_epi64::<1>(sum) as u64)
         })
-    }
-    #[inline(always)]
-    fn splat_f(self, value: f32) -> __m256 {
-        op!(_mm256_set1_ps(value))
-    }
-    #[inline(always)]
-    unsafe fn load_f(self, from: *const f32) -> __m256 {
-        op!(_mm256_loadu_ps(from))
-    }
-    #[inline(always)]
-    unsafe fn store_f(self, value: __m256, to: *mut f32) {
-        op!(_mm256_storeu_ps(to, value));
-    }
-    #[inline(always)]
-    fn add_f(self, a: __m256, b: __m256) -> __m256 {
-        op!(_mm256_add_ps(a, b))
-    }
-    #[inline(always)]
-    fn sub_f(self, a: __m256, b: __m256) -> __m256 {
-        op!(_mm256_sub_ps(a, b))
-    }
-    #[inline(always)]
-    fn mul_f(self, a: __m256, b: __m256) -> __m256 {
-        op!(_mm256_mul_ps(a, b))
-    }
-    #[inline(always)]
-    fn div_f(self, a: __m256, b: __m256) -> __m256 {
-        op!(_mm256_div_ps(a, b))
-    }
-    #[inline(always)]
-    fn sqrt_f(self, a: __m256) -> __m256 {
-        op!(_mm256_sqrt_ps(a))
-    }
-    #[inline(always)]
-    fn max_f(self, a: __m256, b: __m256) -> __m256 {
-        op!(_mm256_max_ps(a, b))
     }
     #[inline(always)]
     fn choose_f(self, sign: __m256, a: __m256, b: __m256) -> __m256 {

@@ -7,50 +7,36 @@
 
 use std::arch::x86_64::*;
 
-use super::Simd;
+use super::vectors::{op, vectors};
 
-/// AVX-512 F, BW, CD, DQ, VL and VNNI.
-#[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
-
-impl Avx512 {
-    /// # Safety
-    /// The processor has the instruction set, and the calling function enables it.
-    #[inline(always)]
-    pub(crate) unsafe fn new() -> Self {
-        Self(())
-    }
-}
-
-/// An operation that the holder of an `Avx512` may use.
-macro_rules! op {
-    ($call:expr) => {
-        // SAFETY: `self` exists only where the processor has the instruction set.
-        unsafe { $call }
-    };
-}
-
-impl Simd for Avx512 {
-    const LANES: usize = 16;
-    type V = __m512i;
-    type F = __m512;
-
-    #[inline(always)]
-    fn splat(self, value: i32) -> __m512i {
-        op!(_mm512_set1_epi32(value))
-    }
-    #[inline(always)]
-    unsafe fn load16(self, from: *const i16) -> __m512i {
-        op!(_mm512_loadu_si512(from.cast()))
-    }
-    #[inline(always)]
-    unsafe fn load32(self, from: *const i32) -> __m512i {
-        op!(_mm512_loadu_si512(from.cast()))
-    }
-    #[inline(always)]
-    unsafe fn store32(self, value: __m512i, to: *mut i32) {
-        op!(_mm512_storeu_si512(to.cast(), value));
-    }
+vectors! {
+    /// AVX-512 F, BW, CD, DQ, VL and VNNI.
+    Avx512: 16 lanes, __m512i, __m512;
+    splat: _mm512_set1_epi32,
+    load: _mm512_loadu_si512,
+    store: _mm512_storeu_si512,
+    mul_low16: _mm512_mullo_epi16,
+    mul_high16: _mm512_mulhi_epu16,
+    xor: _mm512_xor_si512,
+    and: _mm512_and_si512,
+    add: _mm512_add_epi32,
+    sub: _mm512_sub_epi32,
+    sub16: _mm512_sub_epi16,
+    max: _mm512_max_epi32,
+    abs: _mm512_abs_epi32,
+    shift_right: _mm512_srl_epi32,
+    shift_right_signed: _mm512_sra_epi32,
+    shift_left: _mm512_sll_epi32,
+    splat_f: _mm512_set1_ps,
+    load_f: _mm512_loadu_ps,
+    store_f: _mm512_storeu_ps,
+    add_f: _mm512_add_ps,
+    sub_f: _mm512_sub_ps,
+    mul_f: _mm512_mul_ps,
+    div_f: _mm512_div_ps,
+    sqrt_f: _mm512_sqrt_ps,
+    max_f: _mm512_max_ps,
+    ;
     #[inline(always)]
     unsafe fn pairs8(self, a: *const u8, b: *const u8) -> __m512i {
         op!({
@@ -76,14 +62,6 @@ impl Simd for Avx512 {
         op!(_mm512_dpwssd_epi32(sum, a, b))
     }
     #[inline(always)]
-    fn mul_low16(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_mullo_epi16(a, b))
-    }
-    #[inline(always)]
-    fn mul_high16(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_mulhi_epu16(a, b))
-    }
-    #[inline(always)]
     fn mul_high32(self, a: __m512i, b: __m512i) -> __m512i {
         op!({
             let half = _mm512_set1_epi64(1 << 31);
@@ -92,46 +70,6 @@ impl Simd for Avx512 {
             let odd = _mm512_add_epi64(odd, half);
             _mm512_mask_blend_epi32(0xaaaa, _mm512_srli_epi64::<32>(even), odd)
         })
-    }
-    #[inline(always)]
-    fn xor(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_xor_si512(a, b))
-    }
-    #[inline(always)]
-    fn and(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_and_si512(a, b))
-    }
-    #[inline(always)]
-    fn add(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_add_epi32(a, b))
-    }
-    #[inline(always)]
-    fn sub(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_sub_epi32(a, b))
-    }
-    #[inline(always)]
-    fn sub16(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_sub_epi16(a, b))
-    }
-    #[inline(always)]
-    fn max(self, a: __m512i, b: __m512i) -> __m512i {
-        op!(_mm512_max_epi32(a, b))
-    }
-    #[inline(always)]
-    fn abs(self, a: __m512i) -> __m512i {
-        op!(_mm512_abs_epi32(a))
-    }
-    #[inline(always)]
-    fn shift_right(self, a: __m512i, by: u32) -> __m512i {
-        op!(_mm512_srl_epi32(a, _mm_cvtsi32_si128(by as i32)))
-    }
-    #[inline(always)]
-    fn shift_right_signed(self, a: __m512i, by: u32) -> __m512i {
-        op!(_mm512_sra_epi32(a, _mm_cvtsi32_si128(by as i32)))
-    }
-    #[inline(always)]
-    fn shift_left(self, a: __m512i, by: u32) -> __m512i {
-        op!(_mm512_sll_epi32(a, _mm_cvtsi32_si128(by as i32)))
     }
     #[inline(always)]
     fn interleave(self, even: __m512i, odd: __m512i) -> (__m512i, __m512i) {
@@ -148,42 +86,6 @@ impl Simd for Avx512 {
             let high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64::<1>(a));
             _mm512_reduce_add_epi64(_mm512_add_epi64(low, high)) as u64
         })
-    }
-    #[inline(always)]
-    fn splat_f(self, value: f32) -> __m512 {
-        op!(_mm512_set1_ps(value))
-    }
-    #[inline(always)]
-    unsafe fn load_f(self, from: *const f32) -> __m512 {
-        op!(_mm512_loadu_ps(from))
-    }
-    #[inline(always)]
-    unsafe fn store_f(self, value: __m512, to: *mut f32) {
-        op!(_mm512_storeu_ps(to, value));
-    }
-    #[inline(always)]
-    fn add_f(self, a: __m512, b: __m512) -> __m512 {
-        op!(_mm512_add_ps(a, b))
-    }
-    #[inline(always)]
-    fn sub_f(self, a: __m512, b: __m512) -> __m512 {
-        op!(_mm512_sub_ps(a, b))
-    }
-    #[inline(always)]
-    fn mul_f(self, a: __m512, b: __m512) -> __m512 {
-        op!(_mm512_mul_ps(a, b))
-    }
-    #[inline(always)]
-    fn div_f(self, a: __m512, b: __m512) -> __m512 {
-        op!(_mm512_div_ps(a, b))
-    }
-    #[inline(always)]
-    fn sqrt_f(self, a: __m512) -> __m512 {
-        op!(_mm512_sqrt_ps(a))
-    }
-    #[inline(always)]
-    fn max_f(self, a: __m512, b: __m512) -> __m512 {
-        op!(_mm512_max_ps(a, b))
     }
     #[inline(always)]
     fn choose_f(self, sign: __m512, a: __m512, b: __m512) -> __m512 {

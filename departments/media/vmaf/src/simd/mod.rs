@@ -12,6 +12,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
 pub(crate) mod window;
 
 #[cfg(target_arch = "x86_64")]

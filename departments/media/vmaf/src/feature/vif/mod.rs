@@ -333,7 +333,7 @@ fn statistics_of_row<const LIMITS: usize>(
         // SAFETY: an `Isa` of this level exists only where the processor was found to have these features.
         return unsafe { log::statistic(&log::PIECES_OF_LOG, xx, yy, xy, limits) };
     }
-    limits.map(|limit| statistic(isa, xx, yy, xy, limit, &LOG2))
+    statistic(isa, xx, yy, xy, limits, &LOG2)
 }
 
 /// Right shifts after the vertical pass.

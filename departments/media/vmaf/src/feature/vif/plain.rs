@@ -3,7 +3,7 @@
 
 #![allow(clippy::needless_range_loop, reason = "lanes of several arrays at once")]
 
-use super::{EPSILON, LOG2, NOISE, Shifts, Sums};
+use super::{EPSILON, NOISE, Shifts, Sums, add_statistic};
 use crate::isa::{Isa, kernel};
 use crate::kernel::{Grid, Rows, mirror, mirror_row};
 
@@ -132,43 +132,20 @@ impl WindowRows {
             let ref_lines: [&[R::Value]; N] = std::array::from_fn(|k| reference.line(line(k)));
             let dis_lines: [&[R::Value]; N] = std::array::from_fn(|k| distorted.line(line(k)));
             let [m1, m2, rr, dd, rd] = self.vertical.each_mut().map(|row| &mut row[PAD..PAD + width]);
+            let (lines, out) = ([ref_lines, dis_lines], [m1, m2, rr, dd, rd]);
             if size_of::<R::Value>() == 1 {
-                window_down_8(isa, ref_lines, dis_lines, filter, shifts.mean, m1, m2, rr, dd, rd);
+                window_down::<_, N, false>(isa, lines, filter, shifts, out);
             } else {
-                window_down_16(
-                    isa,
-                    ref_lines,
-                    dis_lines,
-                    filter,
-                    shifts.mean,
-                    shifts.square,
-                    m1,
-                    m2,
-                    rr,
-                    dd,
-                    rd,
-                );
+                window_down::<_, N, true>(isa, lines, filter, shifts, out);
             }
             for row in &mut self.vertical {
                 mirror_row(row, PAD, width);
             }
             let [m1, m2, rr, dd, rd] = self.vertical.each_ref().map(Vec::as_slice);
-            window_across(
-                isa,
-                [m1, m2, rr, dd, rd],
-                filter,
-                &mut self.ref_variance,
-                &mut self.dis_variance,
-                &mut self.covariance,
-            );
-            for (&limit, sums) in limits.iter().zip(&mut sums) {
-                let row =
-                    statistic(isa, &self.ref_variance, &self.dis_variance, &self.covariance, limit, &LOG2);
-                sums.num_log += row.num_log;
-                sums.den_log += row.den_log;
-                sums.flat += row.flat;
-                sums.flat_variance += row.flat_variance;
-            }
+            let out = [&mut self.ref_variance[..], &mut self.dis_variance, &mut self.covariance];
+            window_across(isa, [m1, m2, rr, dd, rd], filter, out);
+            let Self { ref_variance, dis_variance, covariance, .. } = self;
+            add_statistic(isa, ref_variance, dis_variance, covariance, limits, &mut sums);
         }
         sums
     }
@@ -220,126 +197,80 @@ fn product<const L: usize>(a: &[u32; L], b: &[u32; L]) -> [u32; L] {
     values
 }
 
-kernel! {
-    /// The vertical pass of 8-bit samples, whose squares sum to less than 2^32.
-    fn window_down_8 [V: Copy + Into<u32>, const N: usize] [V, N]
-    (
-        reference: [&[V]; N], distorted: [&[V]; N], filter: &[u32; N], shift: u32,
-        m1: &mut [u32], m2: &mut [u32], rr: &mut [u32], dd: &mut [u32], rd: &mut [u32],
-    ) {
-        let width = m1.len();
-        let mut chunk = Down8 { reference, distorted, filter, shift, out: [m1, m2, rr, dd, rd] };
-        if width >= LANES {
-            let mut start = 0;
-            while start + LANES < width {
-                chunk.at::<LANES>(start);
-                start += LANES;
-            }
-            chunk.at::<LANES>(width - LANES);
-        } else {
-            for start in 0..width {
-                chunk.at::<1>(start);
-            }
-        }
-    }
+/// A pass over a row, so many columns at once.
+trait Pass {
+    fn at<const L: usize>(&mut self, start: usize);
 }
 
-/// Arguments of [`window_down_8`].
-struct Down8<'a, V, const N: usize> {
-    reference: [&'a [V]; N],
-    distorted: [&'a [V]; N],
-    filter: &'a [u32; N],
-    shift: u32,
-    out: [&'a mut [u32]; 5],
-}
-
-impl<V: Copy + Into<u32>, const N: usize> Down8<'_, V, N> {
-    #[allow(clippy::inline_always, reason = "part of a kernel")]
-    #[inline(always)]
-    fn at<const L: usize>(&mut self, start: usize) {
-        let round = 1_u32 << (self.shift - 1);
-        let mut sums = [[round; L], [round; L], [0; L], [0; L], [0; L]];
-        for k in 0..N {
-            let r = lanes::<V, L>(self.reference[k], start);
-            let d = lanes::<V, L>(self.distorted[k], start);
-            let weight = self.filter[k];
-            add(&mut sums[0], weight, &r);
-            add(&mut sums[1], weight, &d);
-            add(&mut sums[2], weight, &product(&r, &r));
-            add(&mut sums[3], weight, &product(&d, &d));
-            add(&mut sums[4], weight, &product(&r, &d));
+/// Takes a pass over `width` columns; the last vector overlaps the one before.
+#[allow(clippy::inline_always, reason = "part of kernels")]
+#[inline(always)]
+fn over(width: usize, mut pass: impl Pass) {
+    if width < LANES {
+        for start in 0..width {
+            pass.at::<1>(start);
         }
-        for (place, (out, sum)) in self.out.iter_mut().zip(&sums).enumerate() {
-            let shift = if place < 2 { self.shift } else { 0 };
-            out[start..start + L].copy_from_slice(&each(sum, |sum| sum >> shift));
-        }
+        return;
     }
+    let mut start = 0;
+    while start + LANES < width {
+        pass.at::<LANES>(start);
+        start += LANES;
+    }
+    pass.at::<LANES>(width - LANES);
 }
 
 kernel! {
-    /// The vertical pass of deeper samples: squares in 16-bit halves.
-    fn window_down_16 [V: Copy + Into<u32>, const N: usize] [V, N]
-    (
-        reference: [&[V]; N], distorted: [&[V]; N], filter: &[u32; N], shift: u32, square: u32,
-        m1: &mut [u32], m2: &mut [u32], rr: &mut [u32], dd: &mut [u32], rd: &mut [u32],
-    ) {
-        let width = m1.len();
-        let mut chunk = Down16 { reference, distorted, filter, shift, square, out: [m1, m2, rr, dd, rd] };
-        if width >= LANES {
-            let mut start = 0;
-            while start + LANES < width {
-                chunk.at::<LANES>(start);
-                start += LANES;
-            }
-            chunk.at::<LANES>(width - LANES);
-        } else {
-            for start in 0..width {
-                chunk.at::<1>(start);
-            }
-        }
+    /// The vertical pass: both means, both squares, the product. Squares of deep samples are taken in 16-bit halves; those
+    /// of 8-bit samples sum to less than 2^32.
+    fn window_down [V: Copy + Into<u32>, const N: usize, const IS_DEEP: bool] [V, N, IS_DEEP]
+    (lines: [[&[V]; N]; 2], filter: &[u32; N], shifts: Shifts, out: [&mut [u32]; 5]) {
+        over(out[0].len(), DownPass::<V, N, IS_DEEP> { lines, filter, shifts, out });
     }
 }
 
-/// Arguments of [`window_down_16`].
-struct Down16<'a, V, const N: usize> {
-    reference: [&'a [V]; N],
-    distorted: [&'a [V]; N],
+/// Arguments of [`window_down`].
+struct DownPass<'a, V, const N: usize, const IS_DEEP: bool> {
+    lines: [[&'a [V]; N]; 2],
     filter: &'a [u32; N],
-    shift: u32,
-    square: u32,
+    shifts: Shifts,
     out: [&'a mut [u32]; 5],
 }
 
-impl<V: Copy + Into<u32>, const N: usize> Down16<'_, V, N> {
+impl<V: Copy + Into<u32>, const N: usize, const IS_DEEP: bool> Pass for DownPass<'_, V, N, IS_DEEP> {
     #[allow(clippy::inline_always, reason = "part of a kernel")]
     #[inline(always)]
     fn at<const L: usize>(&mut self, start: usize) {
-        let round = 1_u32 << (self.shift - 1);
-        let mut means = [[round; L]; 2];
+        let Shifts { mean: shift, square } = self.shifts;
+        let mut means = [[1_u32 << (shift - 1); L]; 2];
         let (mut high, mut low) = ([[0; L]; 3], [[0; L]; 3]);
         for k in 0..N {
-            let r = lanes::<V, L>(self.reference[k], start);
-            let d = lanes::<V, L>(self.distorted[k], start);
+            let r = lanes::<V, L>(self.lines[0][k], start);
+            let d = lanes::<V, L>(self.lines[1][k], start);
             let weight = self.filter[k];
             add(&mut means[0], weight, &r);
             add(&mut means[1], weight, &d);
             let products = [product(&r, &r), product(&d, &d), product(&r, &d)];
             for moment in 0..3 {
-                add(&mut high[moment], weight, &each(&products[moment], |value| value >> 16));
-                add(&mut low[moment], weight, &each(&products[moment], |value| value & 0xffff));
+                if IS_DEEP {
+                    add(&mut high[moment], weight, &each(&products[moment], |value| value >> 16));
+                    add(&mut low[moment], weight, &each(&products[moment], |value| value & 0xffff));
+                } else {
+                    add(&mut low[moment], weight, &products[moment]);
+                }
             }
         }
-        let (shift, square) = (self.shift, self.square);
         for mean in 0..2 {
             self.out[mean][start..start + L].copy_from_slice(&each(&means[mean], |sum| sum >> shift));
         }
         let round = if square == 0 { 0 } else { 1_u32 << (square - 1) };
         for moment in 0..3 {
-            let low = each(&low[moment], |low| low.wrapping_add(round) >> square);
-            let high = each(&high[moment], |high| high << (16 - square));
-            let mut joined = [0_u32; L];
-            for lane in 0..L {
-                joined[lane] = high[lane].wrapping_add(low[lane]);
+            let mut joined = low[moment];
+            if IS_DEEP {
+                for lane in 0..L {
+                    let low = joined[lane].wrapping_add(round) >> square;
+                    joined[lane] = (high[moment][lane] << (16 - square)).wrapping_add(low);
+                }
             }
             self.out[2 + moment][start..start + L].copy_from_slice(&joined);
         }
@@ -349,32 +280,19 @@ impl<V: Copy + Into<u32>, const N: usize> Down16<'_, V, N> {
 kernel! {
     /// The horizontal pass, and the squared means taken off.
     fn window_across [const N: usize] [N]
-    (rows: [&[u32]; 5], filter: &[u32; N], xx: &mut [i32], yy: &mut [i32], xy: &mut [i32]) {
-        let width = xx.len();
-        let mut chunk = Across { rows, filter, out: [xx, yy, xy] };
-        if width >= LANES {
-            let mut start = 0;
-            while start + LANES < width {
-                chunk.at::<LANES>(start);
-                start += LANES;
-            }
-            chunk.at::<LANES>(width - LANES);
-        } else {
-            for start in 0..width {
-                chunk.at::<1>(start);
-            }
-        }
+    (rows: [&[u32]; 5], filter: &[u32; N], out: [&mut [i32]; 3]) {
+        over(out[0].len(), AcrossPass { rows, filter, out });
     }
 }
 
 /// Arguments of [`window_across`].
-struct Across<'a, const N: usize> {
+struct AcrossPass<'a, const N: usize> {
     rows: [&'a [u32]; 5],
     filter: &'a [u32; N],
     out: [&'a mut [i32]; 3],
 }
 
-impl<const N: usize> Across<'_, N> {
+impl<const N: usize> Pass for AcrossPass<'_, N> {
     #[allow(clippy::inline_always, reason = "part of a kernel")]
     #[inline(always)]
     fn at<const L: usize>(&mut self, start: usize) {
@@ -428,11 +346,14 @@ fn log2(table: &[i32; 32_768], value: u64) -> i64 {
 }
 
 kernel! {
-    /// Sums over a row, without branches: what does not count is computed and left out.
-    pub(super) fn statistic [] [] (xx: &[i32], yy: &[i32], xy: &[i32], limit: f64, table: &[i32; 32_768]) -> Sums {
+    /// Sums over a row for each gain limit, without branches: what does not count is computed and left out.
+    pub(super) fn statistic [const LIMITS: usize] [LIMITS] (
+        xx: &[i32], yy: &[i32], xy: &[i32], limits: [f64; LIMITS], table: &[i32; 32_768],
+    ) -> [Sums; LIMITS] {
         let width = xx.len();
         let (yy, xy) = (&yy[..width], &xy[..width]);
-        let (mut num_log, mut den_log, mut flat, mut flat_variance) = (0_i64, 0_i64, 0_i64, 0_i64);
+        let mut num_log = [0_i64; LIMITS];
+        let (mut den_log, mut flat, mut flat_variance) = (0_i64, 0_i64, 0_i64);
         for x in 0..width {
             let (xx, yy, xy) = (xx[x], yy[x], xy[x]);
             let is_flat = xx < NOISE;
@@ -441,14 +362,16 @@ kernel! {
             let varied = xx.max(NOISE);
             den_log += if is_flat { 0 } else { log2(table, (NOISE as u32).wrapping_add(varied as u32).into()) - 2048 * 17 };
             let gain = f64::from(xy) / (f64::from(varied) + EPSILON);
-            let noise = whole(f64::from(yy) - gain * f64::from(xy));
-            let gain = if gain < limit { gain } else { limit };
-            let n1 = noise + i64::from(NOISE);
-            let sent = whole(gain * gain * f64::from(varied));
-            let arrived = log2(table, (sent + n1) as u64) - log2(table, n1 as u64);
+            let noise = whole(f64::from(yy) - gain * f64::from(xy)) + i64::from(NOISE);
+            let log_noise = log2(table, noise as u64);
             let counts = !is_flat & (xy > 0) & (yy > 0);
-            num_log += if counts { arrived } else { 0 };
+            for k in 0..LIMITS {
+                let gain = if gain < limits[k] { gain } else { limits[k] };
+                let sent = whole(gain * gain * f64::from(varied));
+                let arrived = log2(table, (sent + noise) as u64) - log_noise;
+                num_log[k] += if counts { arrived } else { 0 };
+            }
         }
-        Sums { num_log, den_log, flat, flat_variance }
+        num_log.map(|num_log| Sums { num_log, den_log, flat, flat_variance })
     }
 }
