@@ -82,6 +82,9 @@ let current;
     last => [...document.querySelectorAll('.jp-OutputArea-output')].some(area => area.textContent.split('\n').includes(last)),
     last, { timeout: 60000 });
   await page.waitForFunction(() => document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle'), null, { timeout: 60000 });
+  await page.click('.jp-Notebook .jp-CodeCell >> nth=1 >> .cm-content');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('b');
   await page.click('.jp-Notebook .jp-CodeCell >> nth=2 >> .cm-content');
   await page.keyboard.insertText(again);
   await page.keyboard.press('Control+s');
