@@ -189,8 +189,12 @@ impl Spill {
     fn push(&mut self, frames: &Frames) -> io::Result<()> {
         let mut record = BytesMut::with_capacity(8 * (frames.len() + 1) + size(frames));
         record.put_u64(frames.len() as u64);
-        frames.iter().for_each(|frame| record.put_u64(frame.len() as u64));
-        frames.iter().for_each(|frame| record.put_slice(frame));
+        for frame in frames {
+            record.put_u64(frame.len() as u64);
+        }
+        for frame in frames {
+            record.put_slice(frame);
+        }
         let file = match &self.file {
             Some(file) => file,
             None => self.file.insert(tempfile::tempfile()?),
