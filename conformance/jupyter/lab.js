@@ -1,4 +1,4 @@
-// JupyterLab in a browser: makes a notebook, runs a cell that takes 20 seconds, closes the tab, opens it again.
+// JupyterLab in a browser: makes a notebook, runs a cell that takes 20 seconds, closes the tab, opens it again after and during the run.
 // Usage: node lab.js LAB_URL CHROMIUM SHOTS_DIR NOTEBOOK_FILE; the last line is `ok`.
 
 const assert = require('assert');
@@ -70,6 +70,44 @@ let current;
   assert.deepStrictEqual(shown.split('\n').filter(line => line.startsWith('line ')), expected);
   await shot(page, '3-reopened');
   console.log(`the page shows all ${LINES} lines`);
+
+  // The tab is closed once more, and opened again while the cell still runs: the page goes on live.
+  const again = CODE.replace("'line'", "'tick'");
+  const ticks = Array.from({ length: LINES }, (_, i) => `tick ${i}`);
+  const shownTicks = async () => {
+    const areas = await page.$$eval('.jp-OutputArea-output', areas => areas.map(area => area.textContent).join('\n'));
+    return areas.split('\n').filter(line => line.startsWith('tick '));
+  };
+  const hasTick = last => page.waitForFunction(
+    last => [...document.querySelectorAll('.jp-OutputArea-output')].some(area => area.textContent.split('\n').includes(last)),
+    last, { timeout: 60000 });
+  await page.waitForFunction(() => document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle'), null, { timeout: 60000 });
+  await page.click('.jp-Notebook .jp-CodeCell >> nth=1 >> .cm-content');
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('b');
+  await page.click('.jp-Notebook .jp-CodeCell >> nth=2 >> .cm-content');
+  await page.keyboard.insertText(again);
+  await page.keyboard.press('Control+s');
+  await page.waitForTimeout(1500);
+  await page.click('[data-command="notebook:run-cell-and-select-next"]');
+  await hasTick('tick 2');
+  await page.close({ runBeforeUnload: false });
+  page = await open(address);
+  await hasTick('tick 2');
+  const early = (await shownTicks()).length;
+  assert(early < LINES, 'the run was over before the page was open again');
+  await hasTick(ticks[LINES - 1]);
+  assert.deepStrictEqual(await shownTicks(), ticks);
+  await shot(page, '4-live');
+  console.log(`opened again with ${early} lines, the page went on to all ${LINES}`);
+  // It saves what it shows, and is not told that the file has changed under it.
+  await page.waitForFunction(() => document.querySelector('#jp-main-statusbar')?.textContent.includes('| Idle'), null, { timeout: 60000 });
+  await page.click('.jp-Notebook .jp-CodeCell >> nth=0 >> .cm-content');
+  await page.keyboard.press('Control+s');
+  await page.waitForTimeout(2000);
+  assert.strictEqual(await page.$('.jp-Dialog'), null, 'the page asks what to do about a file that changed');
+  const text = fs.readFileSync(file, 'utf8');
+  assert(ticks.every(tick => text.includes(`${tick}\\n`)), 'the file lacks lines of the live page');
   await browser.close();
   console.log('ok');
   process.exit(0);

@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use backlot_benches::house::AnyError;
+use backlot_benches::house::{AnyError, binary};
 use backlot_benches::speed::peers;
 use backlot_benches::statistics::median;
+use backlot_notebooks_kernels::{
+    Address, CONNECTION_FILE, Channel, KernelSearch, Role, Socket, command, private_folder, write_private,
+};
 use clap::Parser;
 use serde_json::{Value, json};
 
@@ -148,23 +151,6 @@ fn verdict(is_reached: Option<bool>) -> &'static str {
         Some(true) => "  reached",
         Some(false) => "  MISSED",
     }
-}
-
-/// `BACKLOT_BIN`, or a release build.
-fn binary() -> Result<PathBuf, AnyError> {
-    if let Some(binary) = std::env::var_os("BACKLOT_BIN") {
-        return Ok(PathBuf::from(binary));
-    }
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no workspace")?;
-    let built = Command::new("cargo")
-        .args(["build", "--release", "-p", "backlot"])
-        .current_dir(workspace)
-        .status()?;
-    if !built.success() {
-        return Err("the binary does not build".into());
-    }
-    let own = std::env::current_exe()?;
-    Ok(own.parent().ok_or("no target folder")?.join("backlot"))
 }
 
 fn backlot(python: &Path, root: &Path, folder: &Path) -> Result<Server, AnyError> {
@@ -385,27 +371,64 @@ fn receive(stream: &mut BufReader<TcpStream>) -> Result<Value, AnyError> {
     }
 }
 
-/// The same over the kernel's own sockets, by jupyter_client, which is libzmq.
+/// Seconds for `pass` over a kernel's own sockets, nothing between them and this program: what no server can go below. Without a key,
+/// nothing is signed.
 fn raw_round_trip(python: &Path, count: usize) -> Result<f64, AnyError> {
-    const SCRIPT: &str = "
-import statistics, sys, time
-from jupyter_client.manager import start_new_kernel
-manager, client = start_new_kernel(kernel_name='python3')
-times = []
-for number in range(int(sys.argv[1]) + 5):
-    begun = time.perf_counter()
-    request = client.execute('pass', allow_stdin=False)
-    while client.get_shell_msg(timeout=60)['parent_header'].get('msg_id') != request: pass
-    while True:
-        message = client.get_iopub_msg(timeout=60)
-        if message['parent_header'].get('msg_id') == request and message['content'].get('execution_state') == 'idle': break
-    if number >= 5: times.append(time.perf_counter() - begun)
-print(statistics.median(times))
-manager.shutdown_kernel(now=True)
-";
-    let output = Command::new(python).args(["-c", SCRIPT]).arg(count.to_string()).output()?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
-    }
-    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+    let venv = python.ancestors().nth(2).map(|venv| venv.as_os_str().to_owned());
+    let search = KernelSearch::with(&|name| match name {
+        "VIRTUAL_ENV" => venv.clone(),
+        "BACKLOT_VENV" => None,
+        name => std::env::var_os(name),
+    });
+    let spec = search.find("python3")?;
+    let folder = private_folder()?;
+    let address = Address::choose(&spec, folder.path())?;
+    write_private(&folder.path().join(CONNECTION_FILE), address.connection_file("", &spec).as_bytes())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let _child = command(&spec, folder.path(), CONNECTION_FILE)?.spawn()?;
+        let mut shell = address.connect(Channel::Shell, Role::Dealer, b"raw").await?;
+        let mut iopub = address.connect(Channel::Iopub, Role::Subscriber, b"").await?;
+        let mut times = Vec::new();
+        for number in 0..count + WARM_UP {
+            let began = Instant::now();
+            let answered = tokio::time::timeout(START, execute_raw(&mut shell, &mut iopub, number));
+            match answered.await {
+                Ok(answered) => answered?,
+                Err(_) => return Err("the kernel does not answer".into()),
+            }
+            if number >= WARM_UP {
+                times.push(began.elapsed().as_secs_f64());
+            }
+        }
+        Ok(median(&times))
+    })
+}
+
+/// Round trips that are not counted: the first ones import.
+const WARM_UP: usize = 5;
+
+/// Sends `pass`, and waits for the reply and for the kernel's word that it is idle.
+async fn execute_raw(shell: &mut Socket, iopub: &mut Socket, number: usize) -> Result<(), AnyError> {
+    let id = format!("raw-{number}");
+    let header = json!({"msg_id": id, "msg_type": "execute_request", "username": "", "session": "raw", "date": "2026-01-01T00:00:00Z", "version": "5.3"});
+    let content = json!({"code": "pass", "silent": false, "store_history": true, "user_expressions": {}, "allow_stdin": false, "stop_on_error": true});
+    let (header, content) = (header.to_string(), content.to_string());
+    let frames: [&[u8]; 6] = [b"<IDS|MSG>", b"", header.as_bytes(), b"{}", b"{}", content.as_bytes()];
+    shell.send(&frames).await?;
+    let is_of = |frames: &[bytes::Bytes]| -> Option<Value> {
+        let start = frames.iter().position(|frame| &frame[..] == b"<IDS|MSG>")?;
+        let parent: Value = serde_json::from_slice(frames.get(start + 3)?).ok()?;
+        (parent["msg_id"] == id.as_str())
+            .then(|| serde_json::from_slice(&frames[start + 5]).unwrap_or_default())
+    };
+    while is_of(&shell.recv().await?).is_none() {}
+    // What is published before the subscription takes effect is lost; the first requests do without.
+    let patience = Duration::from_millis(if number < WARM_UP { 500 } else { 60_000 });
+    let idle = async {
+        while is_of(&iopub.recv().await?).is_none_or(|content| content["execution_state"] != "idle") {}
+        Ok::<(), std::io::Error>(())
+    };
+    tokio::time::timeout(patience, idle).await.unwrap_or(Ok(()))?;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use backlot_benches::house::AnyError;
+use backlot_benches::house::{AnyError, binary};
 use backlot_benches::speed::peers;
 use backlot_benches::statistics::{median, percentile};
 use backlot_notebooks::{KernelPool, KernelSearch, Kernels, Launch, Log, Request, Source, run};
@@ -271,18 +271,4 @@ fn check(notebook: &Notebook, cells: usize) -> Result<(), AnyError> {
         done if done == cells => Ok(()),
         done => Err(format!("{done} of {cells} cells were run").into()),
     }
-}
-
-fn binary() -> Result<PathBuf, AnyError> {
-    if let Some(given) = std::env::var_os("BACKLOT_BIN") {
-        return Ok(std::fs::canonicalize(given)?);
-    }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--release", "--package", "backlot", "--bin", "backlot"];
-    let built = Command::new(cargo).args(build).status()?;
-    let beside = std::env::current_exe()?.with_file_name("backlot");
-    if built.success() && beside.exists() {
-        return Ok(beside);
-    }
-    Err("the binary cannot be built; name one with BACKLOT_BIN".into())
 }

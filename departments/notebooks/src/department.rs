@@ -85,7 +85,7 @@ impl Department for Notebooks {
     }
 
     fn doors(&self, _house: &House) -> Vec<Door> {
-        let mut doors = self.jupyter.doors();
+        let mut doors = self.jupyter.doors(self.shop.routes(backlot_jupyter::PREFIX));
         doors.extend(self.shop.doors());
         doors
     }

@@ -78,12 +78,16 @@ impl Shop {
         }
     }
 
-    /// The door of clients of bookstore's API.
+    /// The routes of bookstore's API below a path; none where nothing has started.
+    pub(crate) fn routes(&self, prefix: &str) -> Router {
+        let open = format!("{}/lab/tree", backlot_jupyter::PREFIX);
+        let base = Base { prefix: prefix.to_owned(), open: Some(open) };
+        self.get().map_or_else(Router::new, |shop| backlot_bookstore::routes(shop, base))
+    }
+
+    /// The door of clients of bookstore's API. The Jupyter server has the same routes, where a stock one has them.
     pub(crate) fn doors(&self) -> Vec<Door> {
-        let base = Base { prefix: DOOR.to_owned(), open: None };
-        // A list of doors names it also where nothing has started.
-        let routes = self.get().map_or_else(Router::new, |shop| backlot_bookstore::routes(shop, base));
-        let door = Door::http(SECTION, DOOR, routes).access(ACCESS).body_limit(BODY);
+        let door = Door::http(SECTION, DOOR, self.routes(DOOR)).access(ACCESS).body_limit(BODY);
         vec![door.client("nteract bookstore's clients", "the base URL of the notebook server")]
     }
 }

@@ -289,7 +289,14 @@ pub(crate) async fn logout(State(server): State<Arc<Server>>) -> Response {
         .into_response()
 }
 
-pub(crate) async fn nothing(uri: Uri) -> Response {
+/// What has no route. One slash too many at its end leads on, as with stock Jupyter, whose older clients ask for `api/sessions/`.
+pub(crate) async fn nothing(State(server): State<Arc<Server>>, method: Method, uri: Uri) -> Response {
+    if uri.path().len() > 1 && uri.path().ends_with('/') && (method == Method::GET || method == Method::HEAD)
+    {
+        let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+        let location = format!("{}{}{query}", server.config.base_url, uri.path().trim_matches('/'));
+        return (StatusCode::FOUND, [(header::LOCATION, location)]).into_response();
+    }
     Error::not_found(format!("there is nothing at {}", uri.path())).into_response()
 }
 

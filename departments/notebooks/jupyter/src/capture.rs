@@ -3,7 +3,9 @@
 //! JupyterLab names the cell in the metadata of each `execute_request`. While the client that asked is connected it shows and saves
 //! the outputs, and writing the same file beside it would only make it ask which to keep; so the outputs are gathered here and not written. When that
 //! client is gone, its runs are ours: what they have put out so far and what follows goes into the notebook's file, saved in one step at most
-//! four times a second, also when another client has come meanwhile. A cell that was not in the file yet is added with its code.
+//! four times a second, also when another client has come meanwhile. A cell that was not in the file yet is added with its code. When
+//! all runs of a notebook that are ours are over, the file becomes a version. A page that shows such a run ([`Capture::adopt`]) takes it over: it is
+//! then that page's, as if it had asked for it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +26,8 @@ const MAX_RUNS: usize = 2_000;
 struct Run {
     request: String,
     client: ClientId,
+    /// Who asked for it.
+    user: String,
     path: String,
     cell: String,
     code: String,
@@ -31,6 +35,8 @@ struct Run {
     gathered: Notebook,
     binder: Binder,
     is_orphaned: bool,
+    /// Another client shows it from now on, which will read the file: what was put out until now is still to be written.
+    is_handed_over: bool,
     is_dirty: bool,
     is_idle: bool,
     is_replied: bool,
@@ -42,10 +48,35 @@ pub(crate) struct Capture {
     kernels: Mutex<HashMap<String, Followed>>,
 }
 
+impl Run {
+    fn is_over(&self) -> bool {
+        self.is_idle && self.is_replied
+    }
+
+    /// Its outputs and its number.
+    fn result(&self) -> (Value, Value) {
+        let cell = &self.gathered.cells[0];
+        let count = cell.execution_count().map_or(Value::Null, Value::from);
+        (Value::Array(cell.outputs().to_vec()), count)
+    }
+}
+
 #[derive(Default)]
 struct Followed {
     path: Option<String>,
     runs: Vec<Run>,
+    /// Held while its notebooks are saved, so that an older state is never written after a newer one.
+    saving: Arc<Mutex<()>>,
+}
+
+/// What a run has put out so far.
+pub(crate) struct Shown {
+    pub(crate) request: String,
+    pub(crate) path: String,
+    pub(crate) cell: String,
+    pub(crate) outputs: Value,
+    pub(crate) count: Value,
+    pub(crate) is_over: bool,
 }
 
 impl std::fmt::Debug for Capture {
@@ -97,7 +128,14 @@ impl Capture {
     }
 
     /// A client asks a kernel to run a cell.
-    pub(crate) fn executes(&self, kernel: &str, client: ClientId, request: &str, message: &Message) {
+    pub(crate) fn executes(
+        &self,
+        kernel: &str,
+        client: ClientId,
+        user: &str,
+        request: &str,
+        message: &Message,
+    ) {
         let metadata: serde_json::Value = serde_json::from_slice(&message.parts[2]).unwrap_or_default();
         let Some(cell) = metadata["cellId"].as_str() else { return };
         let content = message.content();
@@ -119,12 +157,14 @@ impl Capture {
         followed.runs.push(Run {
             request: request.to_owned(),
             client,
+            user: user.to_owned(),
             path,
             cell: cell.to_owned(),
             code,
             gathered,
             binder: Binder::new(),
             is_orphaned: false,
+            is_handed_over: false,
             is_dirty: true,
             is_idle: false,
             is_replied: false,
@@ -136,7 +176,8 @@ impl Capture {
         let parent = message.parent().msg_id;
         let mut kernels = self.lock();
         let Some(followed) = kernels.get_mut(kernel) else { return };
-        let Some(run) = followed.runs.iter_mut().find(|run| run.request == parent) else { return };
+        // The latest is nearly always the one.
+        let Some(run) = followed.runs.iter_mut().rev().find(|run| run.request == parent) else { return };
         let Some(content) = message.content() else { return };
         let encode = |buffer: &bytes::Bytes| base64::engine::general_purpose::STANDARD.encode(buffer);
         let buffers: Vec<String> = message.buffers.iter().map(encode).collect();
@@ -174,8 +215,43 @@ impl Capture {
         }
     }
 
+    /// A client has come back under another number.
+    pub(crate) fn client_is_now(&self, kernel: &str, earlier: ClientId, now: ClientId) {
+        if let Some(followed) = self.lock().get_mut(kernel) {
+            followed.runs.iter_mut().filter(|run| run.client == earlier).for_each(|run| run.client = now);
+        }
+    }
+
+    /// This client shows the runs whose own client has gone, as if it had asked for them: their requests. What they have put out until
+    /// now is written with the next [`Capture::save`], and nothing after it.
+    pub(crate) fn adopt(&self, kernel: &str, client: ClientId) -> Vec<String> {
+        let mut kernels = self.lock();
+        let Some(followed) = kernels.get_mut(kernel) else { return Vec::new() };
+        let orphans = followed.runs.iter_mut().filter(|run| run.is_orphaned && !run.is_over());
+        let adopted = orphans.map(|run| {
+            (run.client, run.is_orphaned, run.is_handed_over) = (client, false, run.is_dirty);
+            run.request.clone()
+        });
+        adopted.collect()
+    }
+
+    /// What the run of a request has put out.
+    pub(crate) fn shown(&self, kernel: &str, request: &str) -> Option<Shown> {
+        let kernels = self.lock();
+        let run = kernels.get(kernel)?.runs.iter().find(|run| run.request == request)?;
+        let (outputs, count) = run.result();
+        Some(Shown {
+            request: run.request.clone(),
+            path: run.path.clone(),
+            cell: run.cell.clone(),
+            outputs,
+            count,
+            is_over: run.is_over(),
+        })
+    }
+
     /// A kernel died: its cells stopped, and say so.
-    pub(crate) async fn kernel_died(&self, kernel: &str) {
+    pub(crate) async fn kernel_died(self: &Arc<Capture>, kernel: &str) {
         if let Some(followed) = self.lock().get_mut(kernel) {
             for run in followed.runs.iter_mut().filter(|run| !run.is_idle) {
                 let content = backlot_notebooks_model::json::parse(
@@ -191,48 +267,96 @@ impl Capture {
         self.save(kernel).await;
     }
 
-    /// A kernel was ended.
-    pub(crate) async fn kernel_ended(&self, kernel: &str) {
+    /// A kernel was ended: what it had begun is over.
+    pub(crate) async fn kernel_ended(self: &Arc<Capture>, kernel: &str) {
+        if let Some(followed) = self.lock().get_mut(kernel) {
+            followed.runs.iter_mut().for_each(|run| (run.is_idle, run.is_replied) = (true, true));
+        }
         self.save(kernel).await;
         self.lock().remove(kernel);
     }
 
-    /// Saves what is ours and has changed.
-    pub(crate) async fn save(&self, kernel: &str) {
-        let changes: Vec<Change> = {
+    /// Saves what is ours and has changed. A notebook whose runs are all over becomes a version.
+    pub(crate) async fn save(self: &Arc<Capture>, kernel: &str) {
+        let Some(saving) = self
+            .lock()
+            .get(kernel)
+            .filter(|followed| followed.is_ours())
+            .map(|followed| followed.saving.clone())
+        else {
+            return;
+        };
+        let (capture, kernel) = (self.clone(), kernel.to_owned());
+        let saved = tokio::task::spawn_blocking(move || {
+            let _turn = saving.lock().unwrap_or_else(PoisonError::into_inner);
+            capture.save_now(&kernel);
+        });
+        if let Err(error) = saved.await {
+            tracing::error!(%error, "outputs could not be saved");
+        }
+    }
+
+    fn save_now(&self, kernel: &str) {
+        let changes = self.lock().get_mut(kernel).map(Followed::take_changes).unwrap_or_default();
+        let failed = if changes.is_empty() { Vec::new() } else { write(&self.contents, &changes) };
+        let over = {
             let mut kernels = self.lock();
             let Some(followed) = kernels.get_mut(kernel) else { return };
-            // What has ended and is on disk is done with.
-            followed.runs.retain(|run| !(run.is_orphaned && run.is_idle && run.is_replied && !run.is_dirty));
-            let ours = followed.runs.iter_mut().filter(|run| run.is_orphaned && run.is_dirty);
-            let changes = ours.map(|run| {
-                run.is_dirty = false;
-                let cell = &run.gathered.cells[0];
-                Change {
-                    path: run.path.clone(),
-                    cell: run.cell.clone(),
-                    code: run.code.clone(),
-                    outputs: Value::Array(cell.outputs().to_vec()),
-                    count: cell.execution_count().map_or(Value::Null, Value::from),
-                }
-            });
-            changes.collect()
-        };
-        if changes.is_empty() {
-            return;
-        }
-        let contents = self.contents.clone();
-        let saved = tokio::task::spawn_blocking(move || write(&contents, &changes)).await;
-        let failed = saved.unwrap_or_else(|error| {
-            tracing::error!(%error, "outputs could not be saved");
-            Vec::new()
-        });
-        // A full disk may have room later: what could not be saved is tried again.
-        if let Some(followed) = self.lock().get_mut(kernel) {
+            // A full disk may have room later: what could not be saved is tried again.
             let unsaved =
                 followed.runs.iter_mut().filter(|run| run.is_orphaned && failed.contains(&run.path));
             unsaved.for_each(|run| run.is_dirty = true);
+            // One whose notebook got another name meanwhile was written to none.
+            for change in &changes {
+                let moved = |run: &&mut Run| run.request == change.request && run.path != change.path;
+                followed.runs.iter_mut().filter(moved).for_each(|run| run.is_dirty = true);
+            }
+            followed.take_over()
+        };
+        for (path, user) in over {
+            self.contents.keep(&path, &user);
         }
+    }
+}
+
+impl Followed {
+    /// Whether there is something to save or to be done with.
+    fn is_ours(&self) -> bool {
+        self.runs.iter().any(|run| run.is_orphaned || run.is_handed_over)
+    }
+
+    /// What has changed since it was taken last.
+    fn take_changes(&mut self) -> Vec<Change> {
+        let ours = self.runs.iter_mut().filter(|run| (run.is_orphaned || run.is_handed_over) && run.is_dirty);
+        let changes = ours.map(|run| {
+            (run.is_dirty, run.is_handed_over) = (false, false);
+            let (outputs, count) = run.result();
+            Change {
+                request: run.request.clone(),
+                path: run.path.clone(),
+                cell: run.cell.clone(),
+                code: run.code.clone(),
+                outputs,
+                count,
+            }
+        });
+        changes.collect()
+    }
+
+    /// The notebooks of which all that is ours is over and saved, each with its user; it is done with.
+    fn take_over(&mut self) -> Vec<(String, String)> {
+        let is_open = |run: &Run| run.is_orphaned && (!run.is_over() || run.is_dirty);
+        let open: Vec<String> =
+            self.runs.iter().filter(|run| is_open(run)).map(|run| run.path.clone()).collect();
+        let mut over: Vec<(String, String)> = Vec::new();
+        self.runs.retain(|run| {
+            let is_over = run.is_orphaned && !open.contains(&run.path);
+            if is_over && over.iter().all(|(path, _)| *path != run.path) {
+                over.push((run.path.clone(), run.user.clone()));
+            }
+            !is_over
+        });
+        over
     }
 }
 
@@ -258,6 +382,7 @@ fn join_last(outputs: &mut Vec<Value>) {
 
 /// The outputs of one cell.
 struct Change {
+    request: String,
     path: String,
     cell: String,
     code: String,

@@ -41,7 +41,7 @@ pub(crate) async fn channels(
     };
     // Attached before the client hears that it is connected, so that nothing of what it then asks is missed.
     let client = NEXT.fetch_add(1, Ordering::Relaxed);
-    let inbox = kernel.attach(client, session).await?;
+    let inbox = kernel.attach(client, session, user.0.clone()).await?;
     Ok(upgrade.on_upgrade(move |socket| async move {
         let told = |channel, message: &Message| {
             if channel == Channel::Shell {

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use backlot_department::{CommandContext, CommandError};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::kernel::culling::Culling;
 use crate::server::{Config, Server};
 
 /// Jupyter's own port, and how many after it are tried, as it does.
@@ -27,6 +29,20 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 pub fn command() -> Command {
     let option = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
+    };
+    // As stock: `--x`, or `--x=True`.
+    let switch = |name: &'static str, help: &'static str| {
+        let values = PossibleValuesParser::new(["True", "False"]);
+        let is_true = values.map(|value| value.eq_ignore_ascii_case("true"));
+        Arg::new(name)
+            .long(name)
+            .help(help)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("True")
+            .ignore_case(true)
+            .hide_possible_values(true)
+            .value_parser(is_true)
     };
     Command::new("jupyter")
         .about("Serves a folder to JupyterLab and other Jupyter clients, without a house")
@@ -56,8 +72,22 @@ pub fn command() -> Command {
         .arg(option("base-url", "PATH", "The URL path of the server").default_value("/"))
         .arg(option("allow-origin", "ORIGIN", "Another origin whose pages may use the server, or *"))
         .arg(
-            option("cull-after", "SECONDS", "End kernels that do nothing for this long with no client")
+            option("cull-idle-timeout", "SECONDS", "End kernels that do nothing for longer than this; 0 ends none [default: 0]")
+                .aliases(["cull-after", "MappingKernelManager.cull_idle_timeout"])
                 .value_parser(value_parser!(u64)),
+        )
+        .arg(
+            option("cull-interval", "SECONDS", "How often to look for kernels to end [default: 300]")
+                .alias("MappingKernelManager.cull_interval")
+                .value_parser(value_parser!(u64).range(1..)),
+        )
+        .arg(
+            switch("cull-connected", "End also kernels that clients are connected to")
+                .alias("MappingKernelManager.cull_connected"),
+        )
+        .arg(
+            switch("cull-busy", "End also kernels that run something and publish nothing")
+                .alias("MappingKernelManager.cull_busy"),
         )
 }
 
@@ -72,7 +102,14 @@ pub async fn run(matches: &ArgMatches, context: &CommandContext) -> Result<ExitC
     let mut config = Config::new(root, state).base_url(&text("base-url").unwrap_or_default());
     config.allow_origin = text("allow-origin");
     config.may_shut_down = true;
-    config.cull_after = matches.get_one("cull-after").copied().map(Duration::from_secs);
+    let seconds = |name: &str| matches.get_one::<u64>(name).copied().map(Duration::from_secs);
+    let is_set = |name: &str| matches.get_one::<bool>(name).copied().unwrap_or(false);
+    config.culling = Culling {
+        idle_timeout: seconds("cull-idle-timeout").filter(|timeout| !timeout.is_zero()),
+        interval: seconds("cull-interval").unwrap_or(Culling::INTERVAL),
+        connected: is_set("cull-connected"),
+        busy: is_set("cull-busy"),
+    };
     config.token = match text("token") {
         None => Some(crate::chance::hex(&crate::chance::bytes(24))),
         Some(token) => Some(token).filter(|token| !token.is_empty()),
@@ -154,4 +191,32 @@ fn announce(context: &CommandContext, server: &Server, address: SocketAddr) -> R
         "url": url, "token": server.config.token, "root": server.root(), "pid": std::process::id(), "port": address.port(),
     });
     context.print_line(&answer, |_| format!("Jupyter Server is running at:\n    {url}lab{query}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn culling_is_set_by_stocks_names() {
+        let matches = |words: &[&str]| command().try_get_matches_from(words);
+        let stock = matches(&[
+            "jupyter",
+            "--MappingKernelManager.cull_idle_timeout=600",
+            "--MappingKernelManager.cull_interval=60",
+            "--MappingKernelManager.cull_connected=True",
+            "--MappingKernelManager.cull_busy=False",
+        ]);
+        let stock = stock.unwrap();
+        assert_eq!(stock.get_one("cull-idle-timeout"), Some(&600_u64));
+        assert_eq!(stock.get_one("cull-interval"), Some(&60_u64));
+        assert_eq!(
+            (stock.get_one("cull-connected"), stock.get_one("cull-busy")),
+            (Some(&true), Some(&false))
+        );
+        let own = matches(&["jupyter", "--cull-after", "5", "--cull-busy"]).unwrap();
+        assert_eq!((own.get_one("cull-idle-timeout"), own.get_one("cull-busy")), (Some(&5_u64), Some(&true)));
+        assert_eq!(own.get_one::<bool>("cull-connected"), None);
+        assert!(matches(&["jupyter", "--cull-busy=maybe"]).is_err());
+    }
 }

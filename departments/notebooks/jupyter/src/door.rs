@@ -20,10 +20,11 @@ use serde_json::{Map, Value};
 use crate::contents::AfterSave;
 use crate::deploy::Deployments;
 use crate::guard::User;
+use crate::kernel::culling::Culling;
 use crate::server::{Config, KernelLimits, Server};
 
 /// Where the door is.
-pub(crate) const PREFIX: &str = "/jupyter";
+pub const PREFIX: &str = "/jupyter";
 
 /// What a caller's token must allow.
 pub(crate) const SCOPE: &str = "notebooks:write";
@@ -40,8 +41,15 @@ const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Settings {
     /// The folder that is served; `notebooks` in the home by default.
     pub root: Option<PathBuf>,
-    /// Kernels that do nothing for this long with no client are ended; 0 ends none.
-    pub cull_kernels_after_seconds: u64,
+    /// Kernels that do nothing for longer than this many seconds are ended; 0 ends none.
+    #[serde(alias = "cull_kernels_after_seconds")]
+    pub cull_idle_timeout: u64,
+    /// How often kernels are looked at, in seconds.
+    pub cull_interval: u64,
+    /// Whether kernels that clients are connected to are ended as well.
+    pub cull_connected: bool,
+    /// Whether kernels that run something are ended as well.
+    pub cull_busy: bool,
     /// Terminals in which nothing happens for this long are ended; 0 ends none.
     pub cull_terminals_after_seconds: u64,
     /// The most kernels at once.
@@ -57,7 +65,10 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             root: None,
-            cull_kernels_after_seconds: 24 * 3600,
+            cull_idle_timeout: 24 * 3600,
+            cull_interval: Culling::INTERVAL.as_secs(),
+            cull_connected: false,
+            cull_busy: false,
             cull_terminals_after_seconds: 0,
             max_kernels: KernelLimits::default().count,
             kernel_memory_mib: 0,
@@ -85,7 +96,13 @@ impl Settings {
         let given = |seconds: u64| (seconds > 0).then(|| Duration::from_secs(seconds));
         let root = self.root.unwrap_or_else(|| house.home.join("notebooks"));
         let mut config = Config::new(root, house.directory("jupyter")).base_url(PREFIX);
-        config.cull_after = given(self.cull_kernels_after_seconds);
+        config.culling = Culling {
+            idle_timeout: given(self.cull_idle_timeout),
+            // Stock takes its own interval for one that makes no sense.
+            interval: given(self.cull_interval).unwrap_or(Culling::INTERVAL),
+            connected: self.cull_connected,
+            busy: self.cull_busy,
+        };
         config.cull_terminals_after = given(self.cull_terminals_after_seconds);
         config.limits.count = self.max_kernels;
         config.limits.memory = (self.kernel_memory_mib > 0).then_some(self.kernel_memory_mib << 20);
@@ -118,9 +135,11 @@ impl JupyterDoor {
         Ok(())
     }
 
-    /// The door itself; without routes where nothing is served.
-    pub fn doors(&self) -> Vec<Door> {
-        let routes = self.0.get().map_or_else(Router::new, |server| server.router().layer(from_fn(pass_on)));
+    /// The door itself; without routes where nothing is served. `extensions` are routes beside the server's own, as a stock server has
+    /// those of its extensions.
+    pub fn doors(&self, extensions: Router) -> Vec<Door> {
+        let own = |server: &Arc<Server>| server.router().layer(from_fn(pass_on)).merge(extensions);
+        let routes = self.0.get().map_or_else(Router::new, own);
         vec![
             Door::http("jupyter", PREFIX, routes)
                 .access(Access::Scope(SCOPE))

@@ -17,7 +17,6 @@
 
 mod api;
 mod capture;
-mod chance;
 mod channels;
 mod command;
 mod contents;
@@ -36,11 +35,13 @@ mod terminals;
 mod web;
 
 pub use backlot_notebooks_kernels::KernelSearch;
+use backlot_notebooks_kernels::chance;
 pub use command::{command, run};
 pub use contents::AfterSave;
 pub use contents::place::Hidden;
 pub use deploy::cli::{command as kernelspec_command, run as run_kernelspec};
-pub use door::{JupyterDoor, Settings};
+pub use door::{JupyterDoor, PREFIX, Settings};
 pub use error::Error;
 pub use guard::User;
+pub use kernel::culling::Culling;
 pub use server::{Config, KernelLimits, OpenError, Pings, Server};

@@ -18,6 +18,7 @@ use crate::contents::{AfterSave, Contents, routes};
 use crate::deploy::Deployments;
 use crate::events::Events;
 use crate::kernel::Kernels;
+use crate::kernel::culling::Culling;
 use crate::sessions::Sessions;
 use crate::terminals::Terminals;
 use crate::{api, channels, events, guard, kernel, lab, nbconvert, sessions, specs, terminals, web};
@@ -44,8 +45,8 @@ pub struct Config {
     pub hidden: Hidden,
     /// Where kernels are looked for.
     pub kernels: KernelSearch,
-    /// Kernels that do nothing for this long with no client connected are ended; none are if it is not given.
-    pub cull_after: Option<Duration>,
+    /// When kernels that do nothing are ended.
+    pub culling: Culling,
     /// What kernels may take.
     pub limits: KernelLimits,
     /// Jupyter's data folders, where JupyterLab and its extensions are looked for.
@@ -112,7 +113,7 @@ impl Config {
             allow_origin: None,
             hidden: Hidden::default(),
             kernels: KernelSearch::from_env(),
-            cull_after: None,
+            culling: Culling::default(),
             limits: KernelLimits::default(),
             data: data_folders(&|name| std::env::var_os(name)),
             terminals: true,
@@ -192,7 +193,7 @@ impl Server {
         let kernels = Arc::new(Kernels::new(
             config.kernels.clone(),
             capture.clone(),
-            config.cull_after,
+            config.culling,
             config.limits,
             config.deployments.clone(),
         ));
@@ -260,6 +261,8 @@ impl Server {
             .route("/api/kernels/{id}/interrupt", post(kernel::routes::interrupt))
             .route("/api/kernels/{id}/restart", post(kernel::routes::restart))
             .route("/api/kernels/{id}/channels", get(channels::channels))
+            .route("/api/kernels/{id}/runs", post(kernel::runs::adopt))
+            .route("/api/kernels/{id}/runs/{request}", get(kernel::runs::one))
             .route("/api/sessions", get(sessions::list).post(sessions::begin))
             .route("/api/sessions/{id}", get(sessions::one).patch(sessions::change).delete(sessions::end))
             .route("/api/terminals", get(terminals::list).post(terminals::start))

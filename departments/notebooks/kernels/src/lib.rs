@@ -15,11 +15,14 @@
 //! ```
 
 mod address;
+pub mod chance;
+mod drain;
 mod spec;
 mod start;
 mod zmtp;
 
 pub use address::{Address, Channel};
+pub use drain::Drained;
 pub use spec::{InterruptMode, KernelSearch, KernelSpec, SpecError, data_folders};
-pub use start::{CONNECTION_FILE, LOG_FILE, command, private_folder, write_private};
+pub use start::{CONNECTION_FILE, LOG_FILE, Use, command, preparation, private_folder, write_private};
 pub use zmtp::{Reader, Role, Socket, Writer};

@@ -7,7 +7,6 @@
 //! A kernel is ready when it has answered *and* something came over its iopub channel: a subscription takes effect some time after
 //! it was sent, and what is published before is lost.
 
-mod drain;
 mod pool;
 mod wire;
 
@@ -17,8 +16,8 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use backlot_notebooks_kernels::{
-    Address, CONNECTION_FILE, Channel, LOG_FILE, Role, Socket, SpecError, command, private_folder,
-    write_private,
+    Address, CONNECTION_FILE, Channel, Drained, LOG_FILE, Role, Socket, SpecError, Use, command, preparation,
+    private_folder, write_private,
 };
 pub use backlot_notebooks_kernels::{InterruptMode, KernelSearch, KernelSpec};
 use backlot_notebooks_model::json::{Object, Value};
@@ -26,7 +25,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Child;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use drain::Drained;
 pub use pool::KernelPool;
 pub(crate) use wire::Message;
 use wire::Session;
@@ -125,8 +123,8 @@ impl Kernel {
         let deadline = Instant::now() + launch.patience;
         let silent = || KernelError::Silent { seconds: launch.patience.as_secs() };
         let folder = private_folder()?;
-        let key = crate::chance::hex(32);
-        let session = Session::new(&key, crate::chance::hex(16));
+        let key = crate::chance::hex(&crate::chance::bytes(32));
+        let session = Session::new(&key, crate::chance::hex(&crate::chance::bytes(16)));
         let address = Address::choose(&launch.spec, folder.path())?;
         write_private(
             &folder.path().join(CONNECTION_FILE),
@@ -138,7 +136,7 @@ impl Kernel {
         let id = session.id().as_bytes().to_owned();
         let connect = async {
             let shell = address.connect(Channel::Shell, Role::Dealer, &id).await?;
-            let iopub = address.connect(Channel::Iopub, Role::Subscriber, &id).await?;
+            let iopub = Drained::connect(address.clone(), &id).await?;
             let control = address.connect(Channel::Control, Role::Dealer, &id).await?;
             Ok::<_, io::Error>((shell, iopub, control))
         };
@@ -152,7 +150,7 @@ impl Kernel {
             child,
             group,
             shell,
-            iopub: Drained::new(iopub),
+            iopub,
             control,
             session,
             info: Value::Null,
@@ -160,7 +158,19 @@ impl Kernel {
             language: launch.spec.language.clone(),
             folder,
         };
-        timeout_at(deadline, kernel.wait_until_ready()).await.map_err(|_| silent())??;
+        let prepared = async {
+            kernel.wait_until_ready().await?;
+            for code in preparation(&launch.spec, Use::Batch) {
+                // One that refuses it does without.
+                if let Err(error) = kernel.run_silently(code).await
+                    && error.is_death()
+                {
+                    return Err(error);
+                }
+            }
+            Ok(())
+        };
+        timeout_at(deadline, prepared).await.map_err(|_| silent())??;
         Ok(kernel)
     }
 
@@ -377,7 +387,7 @@ fn execute_content(code: &str, silence: Silence, on_error: OnError) -> Value {
 fn spawn(launch: &Launch, folder: &Path) -> Result<Child, KernelError> {
     let program = || launch.spec.argv.first().cloned().unwrap_or_default();
     let refused = |error: io::Error| KernelError::Start { program: program(), why: error.to_string() };
-    let mut command = command(&launch.spec, folder).map_err(refused)?;
+    let mut command = command(&launch.spec, folder, CONNECTION_FILE).map_err(refused)?;
     if let Some(directory) = &launch.directory {
         command.current_dir(directory);
     }

@@ -74,8 +74,7 @@ impl Session {
         for part in &parts {
             context.update(part.as_bytes());
         }
-        let mut frames =
-            vec![DELIMITER.to_vec(), crate::chance::to_hex(context.sign().as_ref()).into_bytes()];
+        let mut frames = vec![DELIMITER.to_vec(), crate::chance::hex(context.sign().as_ref()).into_bytes()];
         frames.extend(parts.into_iter().map(String::into_bytes));
         (id, frames)
     }

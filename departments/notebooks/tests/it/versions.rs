@@ -138,5 +138,16 @@ async fn what_a_jupyter_client_saves_is_a_version_before_it_is_told_so() {
     }
     let shown = server.get("/notebooks/versions/of?path=mine.ipynb", &headers[..1]).await.text();
     assert!(shown.contains("Version 2") && shown.contains("admin"), "{shown}");
+    // A stock server with the extension has bookstore's routes below its own base URL, and so its clients ask there.
+    let about = server.get("/jupyter/api/bookstore", &headers[..1]).await;
+    assert!(about.status == 200 && about.text().contains("\"publish_valid\":true"), "{}", about.text());
+    let model = r#"{"type": "notebook", "content": {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}}"#;
+    let published = server.send("PUT /jupyter/api/bookstore/publish/mine.ipynb", &headers, model).await;
+    assert!(published.text().contains("s3://backlot/published/mine.ipynb"), "{}", published.text());
+    let wish = "{\"s3_bucket\": \"backlot\", \"s3_key\": \"published/mine.ipynb\"}";
+    let cloned = server.send("POST /jupyter/api/bookstore/clone", &headers, wish).await;
+    assert!(cloned.text().contains("\"path\":\"mine-1.ipynb\""), "{}", cloned.text());
+    assert_eq!(server.get("/jupyter/api/contents/mine-1.ipynb", &headers[..1]).await.status, 200);
+    assert_eq!(server.get("/jupyter/api/bookstore", &[]).await.status, 401);
     house.stop(&departments).await;
 }

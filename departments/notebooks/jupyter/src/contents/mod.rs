@@ -14,7 +14,9 @@ mod save;
 mod trust;
 mod upgrade;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use keep::AfterSave;
 pub(crate) use model::{Kind, Model, moment};
@@ -23,6 +25,9 @@ pub(crate) use save::replace;
 use trust::Notary;
 
 use crate::error::Error;
+
+/// Files that are written at once without waiting for each other.
+const TURNS: usize = 32;
 
 /// What a client wants to see of a file.
 #[derive(Clone, Debug, Default)]
@@ -71,12 +76,28 @@ pub(crate) struct Contents {
     pub(crate) root: Root,
     notary: Notary,
     after_save: AfterSave,
+    /// Held while a notebook is written, by its path's place: what changes a notebook reads it first, and must not bring back what
+    /// somebody else has replaced meanwhile.
+    turns: [Mutex<()>; TURNS],
 }
 
 impl Contents {
     /// The files under a root; trust is kept in `state`.
     pub(crate) fn open(root: Root, state: &Path, after_save: AfterSave) -> std::io::Result<Contents> {
-        Ok(Contents { root, notary: Notary::open(&state.join("trust"))?, after_save })
+        Ok(Contents {
+            root,
+            notary: Notary::open(&state.join("trust"))?,
+            after_save,
+            turns: Default::default(),
+        })
+    }
+
+    /// Waits for one's turn to write this file.
+    fn turn(&self, place: &Path) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        place.hash(&mut hasher);
+        let turn = &self.turns[hasher.finish() as usize % TURNS];
+        turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses hidden paths, as a request that cannot be.

@@ -70,7 +70,10 @@ impl Contents {
                 }
                 self.check_and_sign(&notebook);
                 message = describe_fault(&notebook);
-                replace(&place, format::write(notebook).as_bytes(), path)?;
+                let written = format::write(notebook);
+                let turn = self.turn(&place);
+                replace(&place, written.as_bytes(), path)?;
+                drop(turn);
                 // One checkpoint should always exist for notebooks.
                 if self.checkpoints(path)?.is_empty() {
                     self.create_checkpoint(path)?;
@@ -86,6 +89,7 @@ impl Contents {
     /// Changes a notebook in its file, in one step. What was trusted stays trusted: the outputs are this server's own kernel's.
     pub(crate) fn change_notebook(&self, path: &str, change: impl FnOnce(&mut Value)) -> Result<(), Error> {
         let place = self.root.resolve(path)?;
+        let _turn = self.turn(&place);
         let bytes = std::fs::read(&place).map_err(|error| Error::from_io(&error, path))?;
         let mut notebook = format::read(&bytes, path)?;
         let is_trusted = self.is_trusted(&notebook);
@@ -193,6 +197,7 @@ impl Contents {
                 return Err(Error::bad_request("Cannot rename the root"));
             }
             let (old, new) = (self.root.resolve(from)?, self.root.resolve(to)?);
+            let _turn = self.turn(&old);
             if std::fs::symlink_metadata(&new).is_ok() && !is_same_file(&old, &new) {
                 return Err(Error::conflict(format!("File already exists: {to}")));
             }
@@ -220,6 +225,7 @@ impl Contents {
         if !metadata.is_symlink() && !is_writable(&place) {
             return Err(Error::forbidden(format!("Permission denied: {path}")));
         }
+        let _turn = self.turn(&place);
         let deleted =
             if metadata.is_dir() { std::fs::remove_dir_all(&place) } else { std::fs::remove_file(&place) };
         deleted.map_err(|error| Error::from_io(&error, path))?;

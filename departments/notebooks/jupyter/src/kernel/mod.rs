@@ -5,10 +5,13 @@
 //! while no client is there: outputs go to the notebook (see `capture`), and what the last client missed is replayed to it
 //! when it comes back.
 
+pub(crate) mod culling;
 pub(crate) mod message;
 mod process;
 mod pump;
+mod rate;
 pub(crate) mod routes;
+pub(crate) mod runs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +27,7 @@ use crate::capture::Capture;
 use crate::deploy::{Choice, Deployments};
 use crate::error::Error;
 use crate::server::KernelLimits;
+use culling::Culling;
 use message::{Channel, Message};
 pub(crate) use process::Launch;
 
@@ -33,17 +37,44 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a client gets: messages that wait to be sent to it. A client that lets this many wait is taken for gone.
 const MAX_WAITING: usize = 20_000;
 
+/// Messages that are no activity of a user, as in jupyter_server: what comes of itself, and what pages ask to know how a kernel is.
+pub(crate) const UNTRACKED: [&str; 21] = [
+    "comm_info_request",
+    "comm_info_reply",
+    "kernel_info_request",
+    "kernel_info_reply",
+    "shutdown_request",
+    "shutdown_reply",
+    "interrupt_request",
+    "interrupt_reply",
+    "debug_request",
+    "debug_reply",
+    "stream",
+    "display_data",
+    "update_display_data",
+    "execute_input",
+    "execute_result",
+    "error",
+    "status",
+    "clear_output",
+    "debug_event",
+    "input_request",
+    "input_reply",
+];
+
 /// A client of a kernel.
 pub(crate) type ClientId = u64;
 
 /// What is asked of a kernel's task.
 pub(crate) enum Ask {
     /// A client comes; it gets a sender of its own.
-    Attach { client: ClientId, session: String, outbox: mpsc::Sender<(Channel, Message)> },
+    Attach { client: ClientId, session: String, user: String, outbox: mpsc::Sender<(Channel, Message)> },
     /// A client is gone.
     Detach(ClientId),
     /// A client's message for the kernel.
     Send(ClientId, Channel, Message),
+    /// The client of this session shows the runs whose own client has gone: the ids of their requests.
+    Adopt(String, oneshot::Sender<Vec<String>>),
     /// Stop what you do.
     Interrupt,
     /// Begin anew.
@@ -98,20 +129,31 @@ impl Kernel {
         state.active = Instant::now();
     }
 
-    fn touch(&self) {
+    /// It published something: what counts as activity, and whose states count, is as in jupyter_server.
+    fn hears(&self, kind: &str, parent_kind: &str, execution_state: Option<&str>) {
+        let is_tracked = |kind: &str| !kind.is_empty() && !UNTRACKED.contains(&kind);
         let mut state = lock(&self.state);
-        state.last_activity = crate::web::now();
-        state.active = Instant::now();
+        if is_tracked(kind) || is_tracked(parent_kind) || state.execution == "busy" {
+            state.last_activity = crate::web::now();
+            state.active = Instant::now();
+        }
+        match execution_state {
+            Some(new) if is_tracked(parent_kind) => new.clone_into(&mut state.execution),
+            Some(new) if state.execution == "starting" && new != "starting" => {
+                "idle".clone_into(&mut state.execution);
+            }
+            _ => {}
+        }
     }
 
     fn set_connections(&self, connections: usize) {
         lock(&self.state).connections = connections;
     }
 
-    /// Whether it did nothing for this long and nobody is connected.
-    fn is_idle_for(&self, limit: Duration) -> bool {
+    /// Whether it did nothing for so long that it is to be ended.
+    fn may_be_culled(&self, culling: &Culling) -> bool {
         let state = lock(&self.state);
-        state.active.elapsed() >= limit && state.connections == 0 && state.execution != "busy"
+        culling.applies(state.active.elapsed(), state.connections, &state.execution)
     }
 
     /// Asks its task for something.
@@ -124,9 +166,10 @@ impl Kernel {
         &self,
         client: ClientId,
         session: String,
+        user: String,
     ) -> Result<mpsc::Receiver<(Channel, Message)>, Error> {
         let (outbox, inbox) = mpsc::channel(MAX_WAITING);
-        self.ask(Ask::Attach { client, session, outbox }).await?;
+        self.ask(Ask::Attach { client, session, user, outbox }).await?;
         Ok(inbox)
     }
 
@@ -148,8 +191,7 @@ pub(crate) struct Kernels {
     running: Mutex<BTreeMap<String, Arc<Kernel>>>,
     search: KernelSearch,
     capture: Arc<Capture>,
-    /// Kernels that do nothing for this long without a client are ended.
-    cull_after: Option<Duration>,
+    culling: Culling,
     limits: KernelLimits,
     deployments: Option<Deployments>,
 }
@@ -167,11 +209,11 @@ impl Kernels {
     pub(crate) fn new(
         search: KernelSearch,
         capture: Arc<Capture>,
-        cull_after: Option<Duration>,
+        culling: Culling,
         limits: KernelLimits,
         deployments: Option<Deployments>,
     ) -> Kernels {
-        Kernels { running: Mutex::default(), search, capture, cull_after, limits, deployments }
+        Kernels { running: Mutex::default(), search, capture, culling, limits, deployments }
     }
 
     /// With what a kernel of this name, or of the default one, starts.
@@ -241,13 +283,19 @@ impl Kernels {
             state: Mutex::new(state),
             asks,
         });
-        let launch =
-            Launch { spec, directory: wish.directory.clone(), env: wish.env.clone(), limits: self.limits };
+        let launch = Launch {
+            id: id.clone(),
+            spec,
+            directory: wish.directory.clone(),
+            env: wish.env.clone(),
+            limits: self.limits,
+        };
+        let culling = self.culling.of(&launch.spec);
         let process = process::Process::start(&launch);
         let process =
             process.map_err(|error| Error::internal(format!("the kernel does not start: {error}")))?;
         running.insert(id, kernel.clone());
-        let pump = pump::Pump::new(kernel.clone(), launch, process, self.capture.clone(), self.cull_after);
+        let pump = pump::Pump::new(kernel.clone(), launch, process, self.capture.clone(), culling);
         let trial = trial.zip(self.deployments.clone());
         let all = self.clone();
         tokio::spawn(async move {

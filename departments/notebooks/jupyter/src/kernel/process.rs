@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use backlot_notebooks_kernels::{
-    Address, CONNECTION_FILE, Channel, KernelSpec, Reader, Role, Writer, command, private_folder,
+    Address, CONNECTION_FILE, Channel, Drained, KernelSpec, Reader, Role, Writer, command, private_folder,
     write_private,
 };
 use ring::hmac;
@@ -19,6 +19,8 @@ use crate::server::KernelLimits;
 /// How to start a kernel.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
+    /// The kernel's id.
+    pub(crate) id: String,
     pub(crate) spec: KernelSpec,
     pub(crate) directory: PathBuf,
     /// Variables besides those of the spec.
@@ -29,7 +31,8 @@ pub(crate) struct Launch {
 /// The four conversations.
 pub(crate) struct Sockets {
     pub(crate) shell: (Reader, Writer),
-    pub(crate) iopub: (Reader, Writer),
+    /// Read ahead.
+    pub(crate) iopub: Drained,
     pub(crate) stdin: (Reader, Writer),
     pub(crate) control: (Reader, Writer),
 }
@@ -51,8 +54,9 @@ impl Process {
         let key = crate::chance::hex(&crate::chance::bytes(32));
         let address = Address::choose(&launch.spec, folder.path())?;
         let connection = address.connection_file(&key, &launch.spec);
-        write_private(&folder.path().join(CONNECTION_FILE), connection.as_bytes())?;
-        let mut command = command(&launch.spec, folder.path())?;
+        let file = connection_file(&launch.id);
+        write_private(&folder.path().join(&file), connection.as_bytes())?;
+        let mut command = command(&launch.spec, folder.path(), &file)?;
         command.current_dir(&launch.directory);
         command.envs(launch.env.iter().map(|(key, value)| (key, value)));
         let child = command.spawn()?;
@@ -81,6 +85,13 @@ impl Drop for Process {
     }
 }
 
+/// The name of a kernel's connection file. Tools that run inside a kernel read the kernel's id from it.
+fn connection_file(id: &str) -> String {
+    // The id may be a client's, and is no path.
+    let is_plain = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if is_plain && id.len() <= 64 { format!("kernel-{id}.json") } else { CONNECTION_FILE.to_owned() }
+}
+
 /// Sets what a process may take; its children inherit it.
 fn limit(process: Option<Pid>, limits: &KernelLimits) -> io::Result<()> {
     let wanted = [(Resource::As, limits.memory), (Resource::Nofile, limits.open_files)];
@@ -95,8 +106,21 @@ fn limit(process: Option<Pid>, limits: &KernelLimits) -> io::Result<()> {
 /// Connects all four conversations as soon as the kernel listens.
 pub(crate) async fn connect_all(address: &Address, identity: &[u8]) -> io::Result<Sockets> {
     let shell = address.connect(Channel::Shell, Role::Dealer, identity).await?;
-    let iopub = address.connect(Channel::Iopub, Role::Subscriber, identity).await?;
+    let iopub = Drained::connect(address.clone(), identity).await?;
     let stdin = address.connect(Channel::Stdin, Role::Dealer, identity).await?;
     let control = address.connect(Channel::Control, Role::Dealer, identity).await?;
-    Ok(Sockets { shell: shell.split(), iopub: iopub.split(), stdin: stdin.split(), control: control.split() })
+    Ok(Sockets { shell: shell.split(), iopub, stdin: stdin.split(), control: control.split() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_file_is_named_for_its_kernel_and_never_elsewhere() {
+        assert_eq!(connection_file("f92b7c8b-0858"), "kernel-f92b7c8b-0858.json");
+        for id in ["", "../../x", "a/b", "a.b", &"a".repeat(300)] {
+            assert_eq!(connection_file(id), CONNECTION_FILE);
+        }
+    }
 }

@@ -8,15 +8,18 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backlot_notebooks_kernels::InterruptMode;
+use backlot_notebooks_kernels::{InterruptMode, Use, preparation};
 use bytes::Bytes;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Interval, interval, sleep, timeout, timeout_at};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval, sleep, timeout, timeout_at};
 
+use super::culling::Culling;
 use super::message::{Channel, Message};
 use super::process::{Launch, Process, Sockets, connect_all};
+use super::rate::{Admission, OVER_RATE, Rate};
 use super::{Ask, ClientId, Kernel};
 use crate::capture::Capture;
 use crate::deploy::{Deployments, Trial};
@@ -44,24 +47,26 @@ const MAX_KEPT_BYTES: usize = 64 << 20;
 /// Requests whose client is remembered; a reply to an older one goes nowhere.
 const MAX_PENDING: usize = 10_000;
 
-/// The rates beyond which a client is spared iopub messages, over [`WINDOW`]: those of jupyter_server.
-const MAX_MESSAGES_PER_SECOND: f64 = 1_000.0;
-const MAX_BYTES_PER_SECOND: f64 = 1_000_000.0;
-const WINDOW: Duration = Duration::from_secs(3);
-
 /// How often changed notebooks are saved while a cell runs and nobody is connected.
 const SAVE_EVERY: Duration = Duration::from_millis(250);
 
+/// A save is followed by this many times its own duration without one, so that large notebooks do not keep the disk busy.
+const REST: u32 = 9;
+
 struct Client {
-    session: String,
+    /// Its session, by which it is known when it comes back; of one without, a name of its own.
+    name: String,
+    user: String,
     outbox: mpsc::Sender<(Channel, Message)>,
 }
 
 /// What came while no client was connected, for the last one's return.
 struct Missed {
-    session: String,
+    client: String,
     messages: VecDeque<(Channel, Message)>,
     bytes: usize,
+    /// Whether there was room for everything.
+    is_whole: bool,
 }
 
 /// Why the conversation with a process ended.
@@ -76,14 +81,16 @@ pub(super) struct Pump {
     launch: Launch,
     process: Process,
     capture: Arc<Capture>,
-    cull_after: Option<Duration>,
+    culling: Culling,
     clients: HashMap<ClientId, Client>,
-    /// Request → the client that waits for its reply.
-    pending: HashMap<String, ClientId>,
+    /// Request → the name of the client that waits for its reply.
+    pending: HashMap<String, String>,
     pending_order: VecDeque<String>,
     /// What the last client missed.
     missed: Option<Missed>,
     rate: Rate,
+    /// The save that is under way or rested from.
+    saving: Option<JoinHandle<()>>,
 }
 
 impl Pump {
@@ -92,19 +99,20 @@ impl Pump {
         launch: Launch,
         process: Process,
         capture: Arc<Capture>,
-        cull_after: Option<Duration>,
+        culling: Culling,
     ) -> Pump {
         Pump {
             kernel,
             launch,
             process,
             capture,
-            cull_after,
+            culling,
             clients: HashMap::new(),
             pending: HashMap::new(),
             pending_order: VecDeque::new(),
             missed: None,
             rate: Rate::default(),
+            saving: None,
         }
     }
 
@@ -184,6 +192,7 @@ impl Pump {
         let identity = crate::chance::hex(&crate::chance::bytes(16));
         let key = self.process.key.clone();
         let address = self.process.address();
+        let preparation = preparation(&self.launch.spec, Use::Interactive);
         let ready = async {
             let mut sockets = connect_all(&address, identity.as_bytes()).await?;
             loop {
@@ -192,21 +201,25 @@ impl Pump {
                 let mut is_heard = false;
                 loop {
                     tokio::select! {
-                        frames = sockets.iopub.0.recv() => { frames?; is_heard = true; }
+                        frames = sockets.iopub.recv() => { frames?; is_heard = true; }
                         frames = sockets.shell.0.recv() => { frames?; break; }
                     }
                 }
                 let mut quiet = Instant::now() + NUDGE;
                 // What the kernel says of its own start is for nobody: wait until it is silent.
-                while let Ok(frames) = timeout_at(quiet, sockets.iopub.0.recv()).await {
+                while let Ok(frames) = timeout_at(quiet, sockets.iopub.recv()).await {
                     frames?;
                     is_heard = true;
                     quiet = Instant::now() + Duration::from_millis(5);
                 }
                 if is_heard {
-                    return Ok::<_, io::Error>(sockets);
+                    break;
                 }
             }
+            for code in preparation {
+                prepare(&mut sockets, code, &key).await?;
+            }
+            Ok::<_, io::Error>(sockets)
         };
         tokio::pin!(ready);
         let deadline = sleep(START);
@@ -237,10 +250,11 @@ impl Pump {
                 return end;
             }
         }
-        let mut ticks: Interval = interval(SAVE_EVERY);
+        let mut ticks = interval(SAVE_EVERY);
+        let mut culls = self.culling.ticks();
         loop {
             let received = tokio::select! {
-                frames = sockets.iopub.0.recv() => frames.map(|frames| (Channel::Iopub, frames)),
+                frames = sockets.iopub.recv() => frames.map(|frames| (Channel::Iopub, frames)),
                 frames = sockets.shell.0.recv() => frames.map(|frames| (Channel::Shell, frames)),
                 frames = sockets.stdin.0.recv() => frames.map(|frames| (Channel::Stdin, frames)),
                 frames = sockets.control.0.recv() => frames.map(|frames| (Channel::Control, frames)),
@@ -252,8 +266,11 @@ impl Pump {
                     continue;
                 }
                 _ = ticks.tick() => {
-                    self.capture.save(&self.kernel.id).await;
-                    if self.cull_after.is_some_and(|limit| self.kernel.is_idle_for(limit)) {
+                    self.save();
+                    continue;
+                }
+                () = culls.next() => {
+                    if self.kernel.may_be_culled(&self.culling) {
                         tracing::info!(kernel = self.kernel.id, "an idle kernel is ended");
                         return self.end(sockets, End::Shutdown(None)).await;
                     }
@@ -261,7 +278,7 @@ impl Pump {
                 }
                 _ = self.process.child.wait() => {
                     // Its sockets are closed, but what is in them is still to be read.
-                    while let Ok(Ok(frames)) = timeout(NUDGE, sockets.iopub.0.recv()).await {
+                    while let Ok(Ok(frames)) = timeout(NUDGE, sockets.iopub.recv()).await {
                         self.receive(Channel::Iopub, frames);
                     }
                     return End::Died;
@@ -279,27 +296,43 @@ impl Pump {
 
     async fn answer(&mut self, ask: Ask, sockets: &mut Sockets) -> Option<End> {
         match ask {
-            Ask::Attach { client, session, outbox } => self.attach(client, session, outbox),
+            Ask::Attach { client, session, user, outbox } => {
+                let name = if session.is_empty() { format!("client {client}") } else { session };
+                self.attach(client, Client { name, user, outbox });
+            }
             Ask::Detach(client) => {
                 if let Some(gone) = self.clients.remove(&client)
                     && self.clients.is_empty()
                 {
-                    self.missed = Some(Missed { session: gone.session, messages: VecDeque::new(), bytes: 0 });
+                    self.missed = Some(Missed {
+                        client: gone.name,
+                        messages: VecDeque::new(),
+                        bytes: 0,
+                        is_whole: true,
+                    });
                 }
                 self.capture.client_left(&self.kernel.id, client);
                 self.kernel.set_connections(self.clients.len());
             }
             Ask::Send(client, channel, message) => {
                 let header = message.header();
+                let known = self.clients.get(&client);
                 if header.msg_type == "execute_request" {
-                    self.capture.executes(&self.kernel.id, client, &header.msg_id, &message);
+                    let user = known.map_or("", |known| &known.user);
+                    self.capture.executes(&self.kernel.id, client, user, &header.msg_id, &message);
                 }
-                self.kernel.touch();
-                self.remember(header.msg_id, client);
+                if let Some(name) = known.map(|known| known.name.clone()) {
+                    self.remember(header.msg_id, name);
+                }
                 let key = self.process.key.clone();
                 if send(sockets, channel, &message, &key).await.is_err() {
                     return None; // the reading side sees the end
                 }
+            }
+            Ask::Adopt(session, done) => {
+                let known = self.clients.iter().find(|(_, client)| client.name == session);
+                let adopted = known.map(|(client, _)| self.capture.adopt(&self.kernel.id, *client));
+                let _ = done.send(adopted.unwrap_or_default()); // whoever asked may have gone
             }
             Ask::Interrupt => {
                 if self.launch.spec.interrupt_mode == InterruptMode::Message {
@@ -319,6 +352,18 @@ impl Pump {
         None
     }
 
+    /// Saves what has changed, unless a save is under way or its rest.
+    fn save(&mut self) {
+        if self.saving.as_ref().is_none_or(JoinHandle::is_finished) {
+            let (capture, kernel) = (self.capture.clone(), self.kernel.id.clone());
+            self.saving = Some(tokio::spawn(async move {
+                let began = Instant::now();
+                capture.save(&kernel).await;
+                sleep(began.elapsed() * REST).await;
+            }));
+        }
+    }
+
     /// Asks the process to end, and ends it if it does not.
     async fn end(&mut self, sockets: &mut Sockets, end: End) -> End {
         let restart = matches!(end, End::Restart(_));
@@ -331,7 +376,7 @@ impl Pump {
                 tokio::select! {
                     _ = self.process.child.wait() => return,
                     // What it still publishes must not keep it from ending.
-                    frames = sockets.iopub.0.recv() => if frames.is_err() { let _ = self.process.child.wait().await; return; },
+                    frames = sockets.iopub.recv() => if frames.is_err() { let _ = self.process.child.wait().await; return; },
                 }
             }
         };
@@ -343,22 +388,29 @@ impl Pump {
         end
     }
 
-    fn attach(&mut self, client: ClientId, session: String, outbox: mpsc::Sender<(Channel, Message)>) {
+    fn attach(&mut self, client: ClientId, comes: Client) {
         // A second socket of the same session is the same client come back; the older one is closed.
-        self.clients.retain(|_, known| session.is_empty() || known.session != session);
+        let earlier = self.clients.iter().find(|(_, known)| known.name == comes.name).map(|(id, _)| *id);
+        if let Some(earlier) = earlier {
+            self.clients.remove(&earlier);
+            self.capture.client_is_now(&self.kernel.id, earlier, client);
+        }
         if let Some(missed) = self.missed.take()
-            && missed.session == session
-            && !session.is_empty()
+            && missed.client == comes.name
         {
             for message in missed.messages {
-                let _ = outbox.try_send(message); // there is room for all that is kept
+                let _ = comes.outbox.try_send(message); // there is room for all that is kept
+            }
+            // What it has asked for it shows and saves again, if it has heard everything.
+            if missed.is_whole {
+                self.capture.adopt(&self.kernel.id, client);
             }
         }
-        self.clients.insert(client, Client { session, outbox });
+        self.clients.insert(client, comes);
         self.kernel.set_connections(self.clients.len());
     }
 
-    fn remember(&mut self, request: String, client: ClientId) {
+    fn remember(&mut self, request: String, client: String) {
         if self.pending_order.len() >= MAX_PENDING
             && let Some(oldest) = self.pending_order.pop_front()
         {
@@ -380,21 +432,15 @@ impl Pump {
             if channel == Channel::Shell {
                 self.capture.replied(&self.kernel.id, &message);
             }
-            if let Some(client) = self.pending.get(&message.parent().msg_id).copied() {
-                self.deliver_to(client, channel, message);
+            if let Some(client) = self.pending.get(&message.parent().msg_id).cloned() {
+                self.deliver_to(&client, channel, message);
             }
             return;
         }
         let header = message.header();
-        if header.msg_type == "status" {
-            if let Some(state) =
-                message.content().as_ref().and_then(|content| content.get("execution_state")?.as_str())
-            {
-                self.kernel.set_state(state);
-            }
-        } else {
-            self.kernel.touch();
-        }
+        let content = (header.msg_type == "status").then(|| message.content()).flatten();
+        let state = content.as_ref().and_then(|content| content.get("execution_state")?.as_str());
+        self.kernel.hears(&header.msg_type, &message.parent().msg_type, state);
         self.capture.published(&self.kernel.id, &header, &message);
         let message = match self.rate.admit(&header.msg_type, &message) {
             Admission::Pass => message,
@@ -417,8 +463,8 @@ impl Pump {
         self.kernel.set_connections(self.clients.len());
     }
 
-    fn deliver_to(&mut self, client: ClientId, channel: Channel, message: Message) {
-        match self.clients.get(&client) {
+    fn deliver_to(&mut self, client: &str, channel: Channel, message: Message) {
+        match self.clients.values().find(|known| known.name == client) {
             Some(known) => drop(known.outbox.try_send((channel, message))), // a full one is found by the next iopub message
             None => self.keep(channel, message),
         }
@@ -431,6 +477,7 @@ impl Pump {
             while missed.messages.len() >= MAX_KEPT || missed.bytes > MAX_KEPT_BYTES {
                 let Some((_, oldest)) = missed.messages.pop_front() else { break };
                 missed.bytes -= oldest.size();
+                missed.is_whole = false;
             }
         }
     }
@@ -442,8 +489,30 @@ impl Pump {
     }
 }
 
-const OVER_RATE: &str = "IOPub rate exceeded.\nThe server will temporarily stop sending output to the client, so that it does not \
-                         crash. The notebook's file gets all of it once no client is connected.\n";
+/// Has a kernel run something that nobody sees, and takes its answers off the sockets.
+async fn prepare(sockets: &mut Sockets, code: &str, key: &ring::hmac::Key) -> io::Result<()> {
+    let content = json!({
+        "code": code, "silent": true, "store_history": false, "user_expressions": {}, "allow_stdin": false, "stop_on_error": false,
+    });
+    let request = Message::new("execute_request", &Bytes::from_static(b"{}"), &content);
+    let id = request.header().msg_id;
+    send(sockets, Channel::Shell, &request, key).await?;
+    let is_ours =
+        |frames: Vec<Bytes>| Message::verify(frames, key).filter(|message| message.parent().msg_id == id);
+    while is_ours(sockets.shell.0.recv().await?).is_none() {}
+    let idle = async {
+        loop {
+            let message = is_ours(sockets.iopub.recv().await?);
+            let content = message.and_then(|message| message.content());
+            let state = content.as_ref().and_then(|content| content.get("execution_state")?.as_str());
+            if state == Some("idle") {
+                return Ok(());
+            }
+        }
+    };
+    // A kernel that says nothing of its state has nothing to be taken off.
+    timeout(NUDGE, idle).await.unwrap_or(Ok(()))
+}
 
 async fn send(
     sockets: &mut Sockets,
@@ -458,50 +527,5 @@ async fn send(
         Channel::Stdin => sockets.stdin.1.send(&frames).await,
         Channel::Control => sockets.control.1.send(&frames).await,
         Channel::Iopub => Ok(()), // nobody publishes to a kernel
-    }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Admission {
-    Pass,
-    Drop,
-    /// The first that is dropped: a warning goes in its place.
-    Warn,
-}
-
-/// Counts what a kernel publishes over the last seconds.
-#[derive(Default)]
-struct Rate {
-    window: VecDeque<(Instant, usize)>,
-    bytes: usize,
-    is_over: bool,
-}
-
-impl Rate {
-    fn admit(&mut self, kind: &str, message: &Message) -> Admission {
-        // States and results are few, and without them a client waits for ever.
-        if !matches!(kind, "stream" | "display_data" | "update_display_data" | "clear_output" | "comm_msg") {
-            return Admission::Pass;
-        }
-        let now = Instant::now();
-        while let Some((when, size)) = self.window.front().copied() {
-            if now.duration_since(when) < WINDOW {
-                break;
-            }
-            self.window.pop_front();
-            self.bytes -= size;
-        }
-        let seconds = WINDOW.as_secs_f64();
-        let is_full = self.window.len() as f64 >= MAX_MESSAGES_PER_SECOND * seconds;
-        let size = message.size();
-        let is_heavy = kind == "stream" && (self.bytes + size) as f64 > MAX_BYTES_PER_SECOND * seconds;
-        if is_full || is_heavy {
-            let was_over = std::mem::replace(&mut self.is_over, true);
-            return if was_over { Admission::Drop } else { Admission::Warn };
-        }
-        self.is_over = false;
-        self.window.push_back((now, size));
-        self.bytes += size;
-        Admission::Pass
     }
 }

@@ -14,6 +14,11 @@ mod workspaces;
 
 use std::path::{Path, PathBuf};
 
+/// Our own extension of the page: its name, its script's place below that, the script.
+const LIVE_NAME: &str = "backlot-live";
+const LIVE_FILE: &str = "static/live.js";
+const LIVE_SCRIPT: &str = include_str!("live.js");
+
 /// An installed JupyterLab.
 #[derive(Clone, Debug)]
 pub(crate) struct Lab {

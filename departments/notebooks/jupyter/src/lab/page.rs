@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use super::{Lab, read_json};
+use super::{LIVE_FILE, LIVE_NAME, Lab, read_json};
+use crate::kernel::UNTRACKED;
 use crate::server::Server;
 
 /// What a URL asks of the page.
@@ -18,31 +19,6 @@ pub(super) struct Wish<'a> {
     /// The path that is not one of the page's.
     pub(super) not_found: Option<&'a str>,
 }
-
-/// Requests that a kernel's history need not hold, as JupyterLab asks its server.
-const UNTRACKED: [&str; 21] = [
-    "comm_info_request",
-    "comm_info_reply",
-    "kernel_info_request",
-    "kernel_info_reply",
-    "shutdown_request",
-    "shutdown_reply",
-    "interrupt_request",
-    "interrupt_reply",
-    "debug_request",
-    "debug_reply",
-    "stream",
-    "display_data",
-    "update_display_data",
-    "execute_input",
-    "execute_result",
-    "error",
-    "status",
-    "clear_output",
-    "debug_event",
-    "input_request",
-    "input_reply",
-];
 
 impl Lab {
     /// The page of a URL.
@@ -127,7 +103,9 @@ impl Lab {
             extension.insert("entrypoints".to_owned(), build.get("entrypoints").cloned().unwrap_or_default());
             Some(Value::Object(extension))
         });
-        builds.collect()
+        // Our own: a run that outlived its page is shown live in the next.
+        let own = json!({ "name": LIVE_NAME, "load": LIVE_FILE, "extension": "./extension" });
+        builds.chain([own]).collect()
     }
 
     /// Extensions that the installation's own configuration or other extensions switch off.

@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::page::{Wish, missing};
-use super::{Lab, files, workspaces};
+use super::{LIVE_FILE, LIVE_NAME, LIVE_SCRIPT, Lab, files, workspaces};
 use crate::error::Error;
 use crate::server::Server;
 use crate::web::{Query, json_response, parse_json};
@@ -125,6 +125,10 @@ async fn extension_file(
     Path(file): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
+    if file.strip_prefix(LIVE_NAME).and_then(|file| file.strip_prefix('/')) == Some(LIVE_FILE) {
+        let head = [(header::CONTENT_TYPE, "text/javascript"), (header::CACHE_CONTROL, "no-cache")];
+        return Ok((head, LIVE_SCRIPT).into_response());
+    }
     files::serve(&installed(&server)?.extensions, &file, &headers, None).await
 }
 

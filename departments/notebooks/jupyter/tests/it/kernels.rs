@@ -38,13 +38,19 @@ pub(crate) fn notebook() -> Value {
 /// A site with a saved notebook, and a session for it: its kernel.
 pub(crate) async fn session(folder: PathBuf) -> (Site, u16, String) {
     let site = Site::with_kernels(vec![folder]);
+    let (port, kernel) = begin(&site).await;
+    (site, port, kernel)
+}
+
+/// Lets a site listen, saves a notebook there, and begins a session for it: the port and the kernel.
+pub(crate) async fn begin(site: &Site) -> (u16, String) {
     let port = site.listen().await;
     site.ask("PUT", "/api/contents/n.ipynb", notebook()).await;
     let wish = json!({"path": "n.ipynb", "name": "", "type": "notebook", "kernel": {"name": "python3"}});
     let begun = site.ask("POST", "/api/sessions", wish).await;
     assert_eq!(begun.status, 201, "{}", begun.json);
     let kernel = begun.json["kernel"]["id"].as_str().expect("a kernel").to_owned();
-    (site, port, kernel)
+    (port, kernel)
 }
 
 pub(crate) fn execute(code: &str) -> Value {

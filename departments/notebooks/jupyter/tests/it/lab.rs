@@ -52,6 +52,15 @@ async fn the_page_says_where_everything_is() {
     for (key, value) in expected.as_object().unwrap() {
         assert_eq!(&config[key], value, "{key}");
     }
+    let own = config["federated_extensions"].as_array().unwrap().last().unwrap();
+    assert_eq!((&own["name"], &own["extension"]), (&json!("backlot-live"), &json!("./extension")));
+    let place = format!("/lab/extensions/backlot-live/{}", own["load"].as_str().unwrap());
+    let script = site.ask("GET", &place, Value::Null).await;
+    assert_eq!(
+        (script.status.as_u16(), &script.headers["content-type"]),
+        (200, &"text/javascript".parse().unwrap())
+    );
+    assert!(script.text.contains("window._JUPYTERLAB['backlot-live']"));
     assert_eq!(config["federated_extensions"][0]["load"], "static/r.js");
     assert!(config.get("token").is_none(), "a token has no place in a page");
     let script = site.ask("GET", "/static/lab/main.efd36b46f3b45eb8.js", Value::Null).await;

@@ -48,6 +48,8 @@ async fn a_terminal_runs_a_shell_that_has_job_control_and_a_size() {
     socket.send_text(r#"["stdin", "echo beg''un; sleep 600\r"]"#).await;
     shows(&mut socket, "begun").await;
     socket.send_text("[\"stdin\", \"\\u0003\"]").await;
+    // What is typed before the terminal has seen it is thrown away with the line.
+    shows(&mut socket, "^C").await;
     socket.send_text(r#"["stdin", "echo b$((6*8))\r"]"#).await;
     shows(&mut socket, "b48").await;
     // Another client sees the same screen.
