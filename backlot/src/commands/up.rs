@@ -7,12 +7,14 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backlot_department::{CommandError, Endpoint, House, OutputFormat, shell_part};
+use backlot_telemetry::systemd;
 use backlot_web::{Shell, Tokens, WebConfig};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::IsTerminal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,6 +43,11 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Work on no tasks here; `backlot worker` does elsewhere"),
         )
+        .arg(
+            Arg::new("no-agent").long("no-agent").action(ArgAction::SetTrue).help(
+                "Open no ports for metrics (UDP 1234 and 8125, TCP 1234), as `[telemetry.agent] enabled = false` does",
+            ),
+        )
         .args([keys::CPUS.arg(), keys::MEMORY.arg()])
         .arg(
             Arg::new("timing")
@@ -51,6 +58,13 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitCode, CommandError> {
+    let without;
+    let session = if matches.get_flag("no-agent") {
+        without = without_agent(session.clone());
+        &without
+    } else {
+        session
+    };
     let mut timing = Timing::new(session.started);
     let stop = Stop::on_signals()?;
     home::open(session.home())?;
@@ -69,6 +83,17 @@ pub(super) async fn run(matches: &ArgMatches, session: &Session) -> Result<ExitC
     drop(lock);
     served?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As if the configuration switched the agent of telemetry off. A section that is no table is refused later, by its department.
+fn without_agent(mut session: Session) -> Session {
+    let sections = &mut Arc::make_mut(&mut session.settings).sections;
+    let telemetry = sections.entry("telemetry").or_insert_with(|| json!({}));
+    let agent = telemetry.as_object_mut().map(|table| table.entry("agent").or_insert_with(|| json!({})));
+    if let Some(agent) = agent.and_then(Value::as_object_mut) {
+        agent.insert("enabled".to_owned(), json!(false));
+    }
+    session
 }
 
 /// From the shell's making to its last answer.
@@ -97,9 +122,12 @@ async fn serve(
         tokio::spawn(timing.first_reply(address));
     }
     announce(session, address)?;
+    // The listener's queue holds who comes now; what serves it is one call away.
+    systemd::notify("READY=1");
     let served = shell.serve(listener, stop.clone().wait());
     let ended = async {
         stop.clone().wait().await;
+        systemd::notify("STOPPING=1");
         if let Some(worker) = worker {
             worker.stop().await;
         }

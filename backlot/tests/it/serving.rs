@@ -1,13 +1,14 @@
 //! `up`: beginning, ending, crashing, and who may serve what.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::{Lot, Stage, finish, get};
+use crate::support::{Lot, Service, Stage, finish, get};
 
 /// What the house promises from the start of the process to its first reply.
 const FIRST_REPLY: Duration = Duration::from_millis(300);
@@ -30,6 +31,47 @@ fn a_server_answers_is_found_and_ends_in_order() {
     assert_eq!(server.stop(), 0);
     assert!(!lot.home().join("server.json").exists());
     lot.run(&["console"]).ends(3).complains_of(&["no server runs", "backlot up"]);
+}
+
+#[test]
+fn systemd_is_told_once_the_server_answers_and_when_it_ends() {
+    let lot = Lot::new();
+    let notified = lot.path().join("notify");
+    let socket = UnixDatagram::bind(&notified).unwrap();
+    socket.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
+    let mut buffer = [0; 64];
+    let mut next = || {
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut command = lot.command(&["up", "--bind", "127.0.0.1:0", "--output", "json"]);
+    command.env("NOTIFY_SOCKET", &notified);
+    let server = Service::start(command);
+    assert_eq!(next(), "READY=1");
+    assert_eq!(server.get("/healthz", None).0, 200);
+    assert_eq!(server.stop(), 0);
+    assert_eq!(next(), "STOPPING=1");
+}
+
+#[test]
+fn a_server_without_the_agent_leaves_its_ports() {
+    let lot = Lot::new();
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let section = format!(
+        "[telemetry.agent]\nlines = \"{address}\"\nstatsd = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n"
+    );
+    let config = lot.file("config.toml", section);
+    let server = lot.up(&["--config", &config]);
+    let warning = server.says("another program has the port");
+    assert!(warning.contains(&address.to_string()) && warning.contains("--no-agent"), "{warning}");
+    assert_eq!(server.stop(), 0);
+
+    drop(taken);
+    let server = lot.up(&["--config", &config, "--no-agent"]);
+    UdpSocket::bind(address).expect("nobody has the port");
+    assert_eq!(server.stop(), 0);
+    assert!(lot.run(&["up", "--help"]).ends(0).out.contains("--no-agent"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! A port that another program has is no reason not to start: it is said, and the others are opened.
 
+use std::io::{Error, ErrorKind};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
@@ -76,11 +77,43 @@ fn free(
     match bind(address) {
         Ok(()) => Some(address),
         Err(error) => {
-            tracing::warn!(
-                %address, %error,
-                "{what} are not taken here: another program has the port; stop it, or set [telemetry.agent]"
-            );
+            tracing::warn!("{}", not_taken(what, address, &error));
             None
         }
+    }
+}
+
+/// Why a port was left out, and the mend.
+fn not_taken(what: &str, address: SocketAddr, error: &Error) -> String {
+    let why = match error.kind() {
+        ErrorKind::AddrInUse => "another program has the port".to_owned(),
+        _ => error.to_string(),
+    };
+    format!(
+        "no {what} on {address}: {why}; stop that program, name another address in [telemetry.agent], or start without \
+         the agent: `backlot up --no-agent`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_told_with_the_mend() {
+        let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = UdpSocket::bind(address).unwrap_err();
+        let told = not_taken("lines of Spectator", address, &error);
+        for part in
+            ["lines of Spectator", &address.to_string(), "another program", "[telemetry.agent]", "--no-agent"]
+        {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+        let bind = |address| UdpSocket::bind(address).map(drop);
+        assert_eq!(free(Some(address), "lines", bind), None);
+        drop(taken);
+        assert_eq!(free(Some(address), "lines", bind), Some(address));
+        assert_eq!(free(None, "lines", bind), None);
     }
 }

@@ -46,5 +46,6 @@ mod settings;
 mod source;
 mod state;
 
+pub use backlot_spectator::systemd;
 pub use department::Telemetry;
 pub use settings::{AgentSettings, AlertSettings, ScrapeSettings, Settings, TierSettings};

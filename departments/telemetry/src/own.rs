@@ -8,6 +8,7 @@
 //! | `telemetry.samples{id}` | samples taken and refused |
 //! | `telemetry.queries{id}` | graphs evaluated, and how long it took |
 //! | `telemetry.series`, `telemetry.bytes{id}` | what the store holds |
+//! | `telemetry.alerts.…` | what alerts did: `alerts/meters.rs` |
 //!
 //! All have `nf.app=backlot` and `nf.node`, this machine's name.
 

@@ -283,7 +283,6 @@ impl Agent {
         let admin = admin.map(|listener| tokio::spawn(admin::serve(listener, Arc::clone(&shared), stopping)));
         let (flushes, requests) = mpsc::channel(1);
         let flusher = tokio::spawn(flush_each_interval(Arc::clone(&shared), publisher, requests));
-        systemd::notify("READY=1");
         Ok(AgentHandle { shared, flushes, flusher, receivers, stop_admin, admin, addresses })
     }
 
@@ -298,6 +297,8 @@ impl Agent {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(AgentError::Thread)?;
         let agent = Agent::start(config, publisher).await?;
         let addresses = agent.addresses();
+        // All sockets are open, the admin's among them.
+        systemd::notify("READY=1");
         tracing::info!(lines = ?addresses.lines, unix = ?addresses.unix, statsd = ?addresses.statsd, admin = ?addresses.admin, "agent listens");
         tokio::select! {
             _ = terminate.recv() => {}

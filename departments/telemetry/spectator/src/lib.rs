@@ -34,7 +34,7 @@ pub mod registry;
 mod self_metrics;
 mod sketch;
 pub mod statsd;
-mod systemd;
+pub mod systemd;
 #[cfg(feature = "testing")]
 pub mod testing;
 

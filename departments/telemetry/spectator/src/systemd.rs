@@ -1,4 +1,5 @@
-//! Tells systemd how the agent is, where it asks to be told.
+//! Tells systemd how the program is, where it asks to be told. The agent does so when it runs alone; a program around it tells when it
+//! is ready itself.
 
 use std::env;
 use std::os::linux::net::SocketAddrExt;
@@ -7,7 +8,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 /// Sends a state, such as `READY=1`, to the socket that `NOTIFY_SOCKET` names; does nothing without one.
 ///
 /// See `sd_notify(3)`: a name that begins with `@` is one of the abstract namespace.
-pub(crate) fn notify(state: &str) {
+pub fn notify(state: &str) {
     let Ok(name) = env::var("NOTIFY_SOCKET") else { return };
     let address = match name.strip_prefix('@') {
         Some(name) => SocketAddr::from_abstract_name(name),

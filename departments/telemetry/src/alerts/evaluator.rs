@@ -19,6 +19,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::clock;
 use super::feed::{Feed, Message};
+use super::meters::AlertMeters;
 use super::rules::{Compiled, Rule, RuleState};
 use crate::store::{Effect, Store};
 
@@ -75,6 +76,7 @@ pub(crate) struct Evaluator {
     progress: Arc<std::sync::Mutex<Progress>>,
     errors: Arc<std::sync::Mutex<HashMap<String, String>>>,
     feed: Feed,
+    meters: AlertMeters,
 }
 
 struct Running {
@@ -97,6 +99,7 @@ pub(crate) struct Parts {
     pub(crate) progress: Arc<std::sync::Mutex<Progress>>,
     pub(crate) errors: Arc<std::sync::Mutex<HashMap<String, String>>>,
     pub(crate) feed: Feed,
+    pub(crate) meters: AlertMeters,
 }
 
 impl Evaluator {
@@ -118,6 +121,7 @@ impl Evaluator {
             progress: parts.progress,
             errors: parts.errors,
             feed: parts.feed,
+            meters: parts.meters,
         })
     }
 
@@ -261,7 +265,11 @@ impl Evaluator {
             refused: counts.refused,
             errors: errors.len(),
         };
-        *self.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = progress;
+        let before = std::mem::replace(
+            &mut *self.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
+            progress,
+        );
+        self.meters.evaluated(&before, &progress);
         *self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = errors;
         for (_, outcome) in outcomes.into_iter().chain([(end, outcome)]) {
             if !(outcome.posted.is_empty() && outcome.over.is_empty()) {

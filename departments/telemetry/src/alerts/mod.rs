@@ -15,6 +15,7 @@ mod dispatch;
 mod door;
 mod evaluator;
 mod feed;
+mod meters;
 mod pages;
 mod rules;
 mod rules_door;

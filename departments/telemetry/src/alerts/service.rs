@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::dispatch::Receivers;
+use super::meters::AlertMeters;
 use super::{clock, tables};
 
 /// The right to decide about alerts.
@@ -71,10 +72,12 @@ struct Inner {
     /// Set when another server has taken over.
     deposed: std::sync::atomic::AtomicBool,
     sending: tokio::sync::Mutex<JoinSet<()>>,
+    meters: AlertMeters,
 }
 
 /// How the service is set up.
 pub(crate) struct Setup {
+    pub(crate) meters: AlertMeters,
     pub(crate) ledger: Ledger,
     pub(crate) events: Events,
     /// Alertmanager's configuration; the default one without it.
@@ -132,6 +135,7 @@ impl AlertService {
             lease: Mutex::new(lease),
             deposed: std::sync::atomic::AtomicBool::new(false),
             sending: tokio::sync::Mutex::default(),
+            meters: setup.meters,
         })))
     }
 
@@ -250,10 +254,12 @@ impl AlertService {
                     continue;
                 };
                 let (service, target) = (self.clone(), way.target.clone());
+                let decided = tokio::time::Instant::now();
                 let mut sending = self.0.sending.lock().await;
                 while sending.try_join_next().is_some() {}
                 sending.spawn(async move {
                     let outcome = service.0.receivers.send(&target, &notification, &service.0.external_url, service.now()).await;
+                    service.0.meters.notified(&notification.key.receiver, outcome.is_ok(), decided.elapsed());
                     if let Err(error) = &outcome {
                         tracing::warn!(receiver = notification.key.receiver, way = notification.key.integration, %error, "a notification could not be sent");
                     }

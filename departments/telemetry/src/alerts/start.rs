@@ -9,6 +9,7 @@ use backlot_department::House;
 use tokio::task::JoinHandle;
 
 use super::evaluator::{Evaluator, Parts, Progress, StepOutcome};
+use super::meters::AlertMeters;
 use super::rules::{Compiled, Rule};
 use super::service::Setup;
 use super::{ALERTMANAGER_DOOR, AlertService, Feed, ServiceError, clock, tables};
@@ -43,7 +44,9 @@ impl Alerting {
         let settings = &state.settings.alerts;
         let usual = house.directory("telemetry").join(USUAL_FILE);
         let config_file = settings.config.clone().or_else(|| usual.is_file().then_some(usual));
+        let meters = AlertMeters::new(&house.meters);
         let service = AlertService::open(Setup {
+            meters: meters.clone(),
             ledger: house.ledger.clone(),
             events: house.events.clone(),
             config_file,
@@ -66,6 +69,7 @@ impl Alerting {
             progress: progress.clone(),
             errors: errors.clone(),
             feed: state.feed.clone(),
+            meters,
         });
         let evaluator = evaluator.map_err(|error| ServiceError::Read {
             path: "the time zones".to_owned(),

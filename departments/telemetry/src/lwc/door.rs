@@ -1,11 +1,12 @@
 //! The routes of LWC.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::{Message as Frame, WebSocket, WebSocketUpgrade};
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -184,13 +185,14 @@ async fn stream(Alerts(alerting): Alerts, Path(name): Path<String>) -> Response 
 async fn subscribe(
     Alerts(alerting): Alerts,
     Path(name): Path<String>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
     if name.is_empty() || name.len() > LONGEST_NAME {
         return refused(StatusCode::BAD_REQUEST, format!("a stream's name has 1 to {LONGEST_NAME} bytes"));
     }
     let upgrade = upgrade.max_message_size(LARGEST_FRAME).max_frame_size(LARGEST_FRAME);
-    let joined = alerting.hub.join(&name, String::new(), alerting.now_millis(), alerting.feed.clone());
+    let joined = alerting.hub.join(&name, peer.to_string(), alerting.now_millis(), alerting.feed.clone());
     match joined {
         Ok((subscriber, inbox)) => upgrade.on_upgrade(move |socket| serve(socket, subscriber, inbox, name)),
         Err(reason) => refused(StatusCode::SERVICE_UNAVAILABLE, reason),

@@ -3,21 +3,33 @@
 (() => {
   "use strict";
 
+  // A picture is one address in several sizes and colours; the browser has chosen one of them.
+  const parts = (picture) => [...picture.querySelectorAll("[data-more]")];
+  const chosen = (picture) => parts(picture).find((part) => !part.media || matchMedia(part.media).matches);
+  const show = (picture, address, stamp = "") => {
+    for (const part of parts(picture)) {
+      part.setAttribute(part.media ? "srcset" : "src", `${address}${part.dataset.more}${stamp}`);
+    }
+  };
+
   // Graphs up to now are drawn again, once a step, while somebody looks.
-  for (const picture of document.querySelectorAll("img[data-every]")) {
+  for (const picture of document.querySelectorAll("picture[data-every]")) {
     setInterval(() => {
-      if (document.hidden) return;
-      const address = picture.dataset.address || picture.getAttribute("src");
+      const { address } = picture.dataset;
+      if (document.hidden || !address) return;
+      const stamp = `&_=${Date.now()}`;
+      // Fetched first, so that the one before stays until it is there.
       const next = new Image();
-      next.addEventListener("load", () => picture.setAttribute("src", next.getAttribute("src")));
-      next.src = `${address}&_=${Date.now()}`;
+      next.addEventListener("load", () => {
+        if (address === picture.dataset.address) show(picture, address, stamp);
+      });
+      next.src = `${address}${chosen(picture).dataset.more}${stamp}`;
     }, Number(picture.dataset.every));
-    picture.dataset.address = picture.getAttribute("src");
   }
 
   const field = document.getElementById("expression");
   const words = document.getElementById("words");
-  const picture = document.getElementById("graph");
+  const image = document.getElementById("graph");
   if (!field || !words) return;
   const door = field.dataset.door;
 
@@ -93,18 +105,16 @@
   let drawn = field.value;
   const draw = async () => {
     const text = field.value.trim().replace(/,$/, "");
-    if (!picture || text === "" || text === drawn) return;
+    if (!image || text === "" || text === drawn) return;
     const { ok, found } = await ask("expr/normalize", { q: text });
     if (!ok || found.length === 0 || text !== field.value.trim().replace(/,$/, "")) return;
     drawn = text;
     const form = new FormData(field.form);
-    const size = { format: "svg", w: 1100, h: 380 };
-    const address = `${door}/api/v1/graph?${new URLSearchParams({ q: text, s: form.get("s"), e: form.get("e"), ...size })}`;
-    picture.parentElement.querySelector("source").setAttribute("srcset", `${address}&theme=dark`);
-    picture.setAttribute("src", address);
-    picture.dataset.address = address;
-    picture.alt = `Graph of ${text}`;
-    picture.closest("figure").hidden = false;
+    const address = `${door}/api/v1/graph?${new URLSearchParams({ q: text, s: form.get("s"), e: form.get("e") })}`;
+    image.parentElement.dataset.address = address;
+    show(image.parentElement, address);
+    image.alt = `Graph of ${text}`;
+    image.closest("figure").hidden = false;
     history.replaceState(null, "", `?${new URLSearchParams({ q: text, s: form.get("s"), e: form.get("e") })}`);
     // What stands below is of the expression before.
     for (const stale of document.querySelectorAll("[data-drawn]")) stale.hidden = true;

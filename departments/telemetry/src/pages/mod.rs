@@ -1,5 +1,7 @@
 //! The console: an expression editor with a live graph, and an explorer of tags.
 
+mod chart;
+
 use axum::Router;
 use axum::extract::{Path, RawQuery};
 use axum::http::header;
@@ -12,12 +14,16 @@ use backlot_web::console::widgets::{self, Table};
 use backlot_web::console::{self, Frame, format};
 use maud::{Markup, html};
 
+use self::chart::Chart;
 use crate::atlas_door::{Parameters, condition, evaluate};
 use crate::department::ATLAS_DOOR;
 use crate::state::{Serving, Slot, State};
 
 /// Lines shown in the table below a graph.
 const MOST_ROWS: usize = 100;
+
+/// Lines that a graph names; more would take its place.
+const MOST_IN_LEGEND: usize = 12;
 
 /// Most values of a tag on a page.
 const MOST_VALUES: usize = 500;
@@ -56,6 +62,18 @@ async fn editor(Serving(state): Serving, frame: Frame, RawQuery(query): RawQuery
     let start = parameters.get("s").unwrap_or("e-3h");
     let end = parameters.get("e").unwrap_or("now");
     let shown = if expression.is_empty() { None } else { Some(evaluate(&state, &parameters).await) };
+    let is_crowded = matches!(&shown, Some(Ok(graph)) if graph.lines.len() > MOST_IN_LEGEND);
+    let legend = is_crowded.then_some(("no_legend", "1"));
+    let parameters: Vec<(&str, &str)> =
+        [("q", expression), ("s", start), ("e", end)].into_iter().chain(legend).collect();
+    let chart = Chart {
+        parameters: &parameters,
+        alt: &format!("Graph of {expression}"),
+        height: 380,
+        every: (end == "now").then(|| every(&state)),
+        id: Some("graph"),
+        is_drawn: matches!(shown, Some(Ok(_))),
+    };
     let body = html! {
         (tabs("Graph"))
         form.bar method="get" action="/metrics" {
@@ -66,15 +84,7 @@ async fn editor(Serving(state): Serving, frame: Frame, RawQuery(query): RawQuery
             button.button.primary type="submit" { "Draw" }
         }
         p #words aria-live="polite" {}
-        @let address = widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", start), ("e", end), ("format", "svg"), ("w", "1100"), ("h", "380"), ("no_legend", if shown.as_ref().is_some_and(|shown| shown.as_ref().is_ok_and(|graph| graph.lines.len() > 12)) { "1" } else { "0" })]);
-        @let is_drawn = matches!(shown, Some(Ok(_)));
-        // There from the start, so that the script has where to draw what is being written.
-        figure.chart hidden[!is_drawn] {
-            picture {
-                source media="(prefers-color-scheme: dark)" srcset=[is_drawn.then(|| format!("{address}&theme=dark"))];
-                img #graph src=[is_drawn.then_some(&address)] data-every=[(end == "now").then(|| every(&state))] width="1100" height="380" alt={ "Graph of " (expression) };
-            }
-        }
+        (chart.render())
         @match &shown {
             None => div data-drawn { (examples(&state)) },
             Some(Err(error)) => p.alert role="alert" data-drawn { (error.message()) },
@@ -120,6 +130,18 @@ const OWN: [(&str, &str, &str); 6] = [
     ("The store", "nf.app,backlot,:eq,name,telemetry.bytes,:eq,:and,:max,(,id,),:by,$id,:legend", "bytes"),
 ];
 
+fn own_chart(state: &State, title: &str, expression: &str, unit: &str) -> Markup {
+    let chart = Chart {
+        parameters: &[("q", expression), ("s", "e-3h"), ("ylabel", unit)],
+        alt: &format!("{title}, {unit}"),
+        height: 260,
+        every: Some(every(state)),
+        id: None,
+        is_drawn: true,
+    };
+    chart.render()
+}
+
 /// The server's own metrics.
 async fn server(Serving(state): Serving, frame: Frame) -> Markup {
     let body = html! {
@@ -128,14 +150,8 @@ async fn server(Serving(state): Serving, frame: Frame) -> Markup {
             p.note { "This server keeps no metrics of itself: " code { "self_metrics" } " is off in its configuration." }
         }
         @for (title, expression, unit) in OWN {
-            @let address = widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", "e-3h"), ("format", "svg"), ("w", "1100"), ("h", "260"), ("ylabel", unit)]);
             (widgets::section(title, html! {
-                figure.chart {
-                    picture {
-                        source media="(prefers-color-scheme: dark)" srcset={ (address) "&theme=dark" };
-                        img src=(address) data-every=(every(&state)) width="1100" height="260" loading="lazy" alt={ (title) ", " (unit) };
-                    }
-                }
+                (own_chart(&state, title, expression, unit))
                 p.note { a href=(widgets::link("/metrics", &[("q", expression)])) { "Edit" } }
             }))
         }

@@ -350,3 +350,63 @@ async fn slips_are_told_as_alertmanager_tells_them() {
         assert!(answer.text().contains(part), "{body}: {}", answer.text());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_alerts_did_is_metered() {
+    let (url, got) = hook().await;
+    // Nothing listens at the second address any more.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let config = format!(
+        "route: {{receiver: both, group_wait: 0s, group_interval: 1s}}\n\
+         receivers: [{{name: both, webhook_configs: [{{url: '{url}'}}, {{url: 'http://{gone}/'}}]}}]\n"
+    );
+    let serving = serving(&config, json!({ "step": "1s" })).await;
+    let rule = json!({ "name": "Always", "expression": "1" });
+    assert_eq!(serving.post("/telemetry/api/v1/rules", &rule.to_string()).await.status, 201);
+    serving.post("/alertmanager/api/v2/alerts", r#"[{"labels":{"alertname":"Disk"}}]"#).await;
+    soon("the webhook", || async { (!got.lock().unwrap().is_empty()).then_some(()) }).await;
+    let count = |text: &str, sample: &str| {
+        let line = text.lines().find(|line| line.starts_with(sample))?;
+        line.rsplit(' ').next()?.parse::<f64>().ok().filter(|count| *count > 0.0)
+    };
+    for sample in [
+        "telemetry_alerts_evaluations_seconds_count ",
+        "telemetry_alerts_evaluations_seconds_sum ",
+        "telemetry_alerts_rules_total{id=\"evaluated\"} ",
+        "telemetry_alerts_notifications_seconds_count{id=\"sent\",receiver=\"both\"} ",
+        "telemetry_alerts_notifications_seconds_sum{id=\"sent\",receiver=\"both\"} ",
+        "telemetry_alerts_notifications_seconds_count{id=\"failed\",receiver=\"both\"} ",
+    ] {
+        soon(sample, || async {
+            count(&serving.server.get("/prometheus/metrics", &[]).await.text(), sample)
+        })
+        .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amtool_lists_silences_and_expires() {
+    let Some(amtool) = crate::neighbours::program("amtool", "prometheus-alertmanager") else { return };
+    let serving = serving("route: {receiver: a}\nreceivers: [{name: a}]", json!({})).await;
+    let url = format!("--alertmanager.url=http://{}/alertmanager", serving.server.address());
+    let run = async |arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(&amtool);
+        let output = command.arg(&url).args(arguments).output().await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {errors}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["alert", "add", "Disk", "host=a", "--annotation=summary=full"]).await;
+    run(&["alert", "add", "Disk", "host=b"]).await;
+    let alerts = run(&["alert", "query", "-o", "extended"]).await;
+    assert!(alerts.contains(r#"host="a""#) && alerts.contains(r#"summary="full""#), "{alerts}");
+    let id = run(&["silence", "add", "host=a", "--comment=mending", "--author=me", "--duration=1h"]).await;
+    let id = id.trim();
+    let left = run(&["alert", "query", "-o", "extended"]).await;
+    assert!(!left.contains(r#"host="a""#) && left.contains(r#"host="b""#), "{left}");
+    assert!(run(&["silence", "query"]).await.contains("mending"));
+    run(&["silence", "expire", id]).await;
+    assert!(run(&["alert", "query", "-o", "extended"]).await.contains(r#"host="a""#));
+    assert!(run(&["config", "show"]).await.contains("receiver: a"));
+    assert_eq!(run(&["config", "routes", "test", "host=a"]).await.trim(), "a");
+}

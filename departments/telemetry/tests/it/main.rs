@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod agent;
 mod alerts;
 mod crash;
 mod doors;
+mod lwc;
 mod neighbours;
 mod store;
 mod tiers;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use backlot_meters::{Id, Measurement};
+use foldhash::fast::RandomState;
 
 use super::budget::{Account, Admission, Budget, Fold};
 use super::state::State;
@@ -38,7 +39,9 @@ pub(crate) struct Family<M> {
     ids: HashMap<Id, u32>,
     /// By name, the meters that stand for those over the limit.
     overflows: HashMap<Box<str>, u32>,
-    spellings: HashMap<Box<[u8]>, u32>,
+    /// With a hash that is quick for ids of usual length, seeded for each table; the limits bound what a client that guesses well
+    /// could make a lookup cost.
+    spellings: HashMap<Box<[u8]>, u32, RandomState>,
     spelling_bytes: usize,
 }
 
@@ -50,7 +53,7 @@ impl<M> Default for Family<M> {
             freed: Vec::new(),
             ids: HashMap::new(),
             overflows: HashMap::new(),
-            spellings: HashMap::new(),
+            spellings: HashMap::default(),
             spelling_bytes: 0,
         }
     }
