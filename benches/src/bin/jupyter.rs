@@ -15,9 +15,11 @@ use backlot_benches::house::{AnyError, binary};
 use backlot_benches::speed::peers;
 use backlot_benches::statistics::median;
 use backlot_notebooks_kernels::{
-    Address, CONNECTION_FILE, Channel, KernelSearch, Role, Socket, command, private_folder, write_private,
+    Address, CONNECTION_FILE, Channel, KernelSearch, Role, Socket, chance, command, private_folder,
+    write_private,
 };
 use clap::Parser;
+use ring::hmac;
 use serde_json::{Value, json};
 
 /// Our Jupyter server beside jupyter_server.
@@ -371,8 +373,8 @@ fn receive(stream: &mut BufReader<TcpStream>) -> Result<Value, AnyError> {
     }
 }
 
-/// Seconds for `pass` over a kernel's own sockets, nothing between them and this program: what no server can go below. Without a key,
-/// nothing is signed.
+/// Seconds for `pass` over a kernel's own sockets, nothing between them and this program: what no server can go below. The kernel signs,
+/// as always; nobody verifies.
 fn raw_round_trip(python: &Path, count: usize) -> Result<f64, AnyError> {
     let venv = python.ancestors().nth(2).map(|venv| venv.as_os_str().to_owned());
     let search = KernelSearch::with(&|name| match name {
@@ -383,7 +385,7 @@ fn raw_round_trip(python: &Path, count: usize) -> Result<f64, AnyError> {
     let spec = search.find("python3")?;
     let folder = private_folder()?;
     let address = Address::choose(&spec, folder.path())?;
-    write_private(&folder.path().join(CONNECTION_FILE), address.connection_file("", &spec).as_bytes())?;
+    write_private(&folder.path().join(CONNECTION_FILE), address.connection_file(KEY, &spec).as_bytes())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let _child = command(&spec, folder.path(), CONNECTION_FILE)?.spawn()?;
@@ -405,6 +407,9 @@ fn raw_round_trip(python: &Path, count: usize) -> Result<f64, AnyError> {
     })
 }
 
+/// What messages are signed with.
+const KEY: &str = "bench";
+
 /// Round trips that are not counted: the first ones import.
 const WARM_UP: usize = 5;
 
@@ -414,7 +419,13 @@ async fn execute_raw(shell: &mut Socket, iopub: &mut Socket, number: usize) -> R
     let header = json!({"msg_id": id, "msg_type": "execute_request", "username": "", "session": "raw", "date": "2026-01-01T00:00:00Z", "version": "5.3"});
     let content = json!({"code": "pass", "silent": false, "store_history": true, "user_expressions": {}, "allow_stdin": false, "stop_on_error": true});
     let (header, content) = (header.to_string(), content.to_string());
-    let frames: [&[u8]; 6] = [b"<IDS|MSG>", b"", header.as_bytes(), b"{}", b"{}", content.as_bytes()];
+    let mut signed = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, KEY.as_bytes()));
+    for part in [&header, "{}", "{}", &content] {
+        signed.update(part.as_bytes());
+    }
+    let signature = chance::hex(signed.sign().as_ref());
+    let frames: [&[u8]; 6] =
+        [b"<IDS|MSG>", signature.as_bytes(), header.as_bytes(), b"{}", b"{}", content.as_bytes()];
     shell.send(&frames).await?;
     let is_of = |frames: &[bytes::Bytes]| -> Option<Value> {
         let start = frames.iter().position(|frame| &frame[..] == b"<IDS|MSG>")?;
