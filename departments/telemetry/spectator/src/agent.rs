@@ -412,6 +412,9 @@ impl AgentHandle {
 /// Requests to an aggregator at the same time. Batches are large, so a few fill the line.
 const SENDERS: usize = 4;
 
+/// How long batches are tried at most, however long an interval is: an agent that is to end waits for them.
+const LONGEST_PUBLISHING: Duration = Duration::from_secs(30);
+
 /// Meters that a flush takes while the sockets wait; about a millisecond.
 const FLUSH_PART: usize = 5_000;
 
@@ -455,7 +458,7 @@ impl Flusher {
     }
 
     async fn flush(&mut self) -> Flushed {
-        let deadline = Instant::now() + self.shared.config.frequency;
+        let deadline = Instant::now() + self.shared.config.frequency.min(LONGEST_PUBLISHING);
         let measurements = self.measure();
         let count = measurements.len();
         let outcome = self.publish(measurements, deadline).await;

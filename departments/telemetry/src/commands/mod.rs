@@ -13,7 +13,9 @@ use crate::department::ATLAS_DOOR;
 const USUAL_SERVER: &str = "http://127.0.0.1:7700";
 
 pub(crate) fn command() -> Command {
-    let agent = Command::new("agent").about("Takes metrics of this host's programs by spectatord's line protocol").long_about(
+    // Said after the arguments, which bring a description of their own type along.
+    let agent = AgentArgs::augment_args(Command::new("agent"));
+    let agent = agent.about("Takes metrics of this host's programs by spectatord's line protocol").long_about(
         "Takes metrics of this host's programs by spectatord's line protocol, puts together what they sent in each interval, and \
          publishes it.\n\nWithout --uri it publishes to the server of this home, else to http://127.0.0.1:7700. SIGTERM and SIGINT \
          end it after a last publishing.",
@@ -22,7 +24,7 @@ pub(crate) fn command() -> Command {
         .about("Runs the agent that takes metrics on each host")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(AgentArgs::augment_args(agent))
+        .subcommand(agent)
 }
 
 pub(crate) async fn run(matches: &ArgMatches, context: &CommandContext) -> Result<ExitCode, CommandError> {
@@ -42,5 +44,18 @@ pub(crate) async fn run(matches: &ArgMatches, context: &CommandContext) -> Resul
             error.to_string(),
             "choose other ports with --port and --admin-port, or stop what has them",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn help_tells_of_the_agent_and_not_of_its_type() {
+        let help = super::command().find_subcommand_mut("agent").unwrap().render_long_help().to_string();
+        assert!(
+            help.starts_with("Takes metrics of this host's programs") && help.contains("--uri"),
+            "{help}"
+        );
+        assert!(!help.contains("try_parse_from"), "{help}");
     }
 }

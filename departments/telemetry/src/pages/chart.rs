@@ -25,6 +25,9 @@ pub(super) struct Chart<'a> {
     pub(super) is_drawn: bool,
 }
 
+/// Who likes dark colours.
+pub(super) const DARK: &str = "(prefers-color-scheme: dark)";
+
 /// Up to this width a screen is narrow: below the console's own breakpoint, where its menu moves to the top.
 const NARROW: &str = "(max-width: 640px)";
 
@@ -37,7 +40,7 @@ const WIDE: u32 = 1100;
 impl Chart<'_> {
     pub(super) fn render(&self) -> Markup {
         let address = widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), self.parameters);
-        let dark = "(prefers-color-scheme: dark)";
+        let dark = DARK;
         let narrow = (NARROW_SIZE.0, NARROW_SIZE.1, "&no_legend=1");
         let wide = (WIDE, self.height, "");
         let more = |(width, height, legend): (u32, u32, &str), theme: &str| {

@@ -80,6 +80,9 @@
     return found.filter((value) => value.startsWith(begun));
   };
 
+  // On a telephone they would push the graph off the screen.
+  const [mostTexts, mostWords] = matchMedia("(max-width: 640px)").matches ? [6, 6] : [20, 30];
+
   let turn = 0;
   const suggest = async () => {
     const mine = ++turn;
@@ -91,12 +94,12 @@
       words.textContent = found.message;
       return;
     }
-    for (const text of plain.slice(0, 20)) words.append(button(text, "", `${escaped(text)},`), " ");
+    for (const text of plain.slice(0, mostTexts)) words.append(button(text, "", `${escaped(text)},`), " ");
     const wanted = begun.replace(/^:/, "");
     // Words that work on something first: those that fit any stack say little.
     const rank = (word) => (word.signature.startsWith("--") ? 1 : 0);
     const fitting = found.filter((word) => word.name.startsWith(wanted)).sort((a, b) => rank(a) - rank(b));
-    for (const word of fitting.slice(0, 30)) {
+    for (const word of fitting.slice(0, mostWords)) {
       words.append(button(`:${word.name}`, `${word.signature}\n${word.description}`, `:${word.name}`), " ");
     }
   };

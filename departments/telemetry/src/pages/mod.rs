@@ -25,6 +25,9 @@ const MOST_ROWS: usize = 100;
 /// Lines that a graph names; more would take its place.
 const MOST_IN_LEGEND: usize = 12;
 
+/// Metrics on the page without an expression.
+const MOST_NAMES: usize = 40;
+
 /// Most values of a tag on a page.
 const MOST_VALUES: usize = 500;
 
@@ -83,15 +86,15 @@ async fn editor(Serving(state): Serving, frame: Frame, RawQuery(query): RawQuery
             label { "End" input name="e" value=(end); }
             button.button.primary type="submit" { "Draw" }
         }
-        p #words aria-live="polite" {}
+        p.actions #words aria-live="polite" {}
         (chart.render())
         @match &shown {
             None => div data-drawn { (examples(&state)) },
             Some(Err(error)) => p.alert role="alert" data-drawn { (error.message()) },
             Some(Ok(graph)) => div data-drawn {
                 (table(graph))
-                p.note {
-                    (format::number(graph.lines.len() as u64)) " lines of " (graph.grid.len) " steps of " (backlot_atlas::duration_text(graph.grid.step)) ". "
+                p.note { (format::number(graph.lines.len() as u64)) " lines of " (graph.grid.len) " steps of " (backlot_atlas::duration_text(graph.grid.step)) }
+                p.actions {
                     @for form in ["json", "csv", "v2.json", "png"] {
                         a href=(widgets::link(&format!("{ATLAS_DOOR}/api/v1/graph"), &[("q", expression), ("s", start), ("e", end), ("format", form)])) { (form) } " "
                     }
@@ -163,11 +166,12 @@ async fn server(Serving(state): Serving, frame: Frame) -> Markup {
 fn table(graph: &backlot_atlas::graph::Graph) -> Markup {
     let mut table =
         Table::new(["Line", "Last", "Average", "Least", "Largest", "Values"]).numeric(&[1, 2, 3, 4, 5]);
-    for line in graph.lines.iter().take(MOST_ROWS) {
+    let colors = backlot_atlas::graph::colors(graph);
+    for (line, color) in graph.lines.iter().zip(&colors).take(MOST_ROWS) {
         let summary = Summary::of(&line.values);
         let cell = |value: f64| html! { @if value.is_nan() { "–" } @else { (short(value)) } };
         table.push([
-            html! { span title=(line.tags) { (line.legend) } },
+            html! { (swatch(color)) " " span title=(line.tags) { (line.legend) } },
             cell(summary.last),
             cell(summary.average()),
             cell(summary.min),
@@ -176,6 +180,23 @@ fn table(graph: &backlot_atlas::graph::Graph) -> Markup {
         ]);
     }
     table.render()
+}
+
+/// A square of a line's colour: the legend of narrow pictures, and of those with too many lines for one.
+fn swatch([light, dark]: &[String; 2]) -> Markup {
+    // Neither blanks nor `#`, which end an address.
+    let square = |color: &str| {
+        let color = color.trim_start_matches('#');
+        format!(
+            "data:image/svg+xml,%3Csvg%20xmlns='http://www.w3.org/2000/svg'%3E%3Crect%20width='12'%20height='12'%20rx='3'%20fill='%23{color}'/%3E%3C/svg%3E"
+        )
+    };
+    html! {
+        picture {
+            source media=(chart::DARK) srcset=(square(dark));
+            img src=(square(light)) width="12" height="12" alt="";
+        }
+    }
 }
 
 /// About four digits.
@@ -205,12 +226,23 @@ fn examples(state: &State) -> Markup {
             (widgets::empty("No metrics yet", html! { "Point a Spectator client at " code { (ATLAS_DOOR) "/api/v4/update" } ", or Prometheus' remote_write at " code { "/prometheus/api/v1/write" } }))
         } @else {
             (widgets::section("What there is", html! {
-                ul { @for name in names.iter().take(40) {
-                    li { a href=(widgets::link("/metrics", &[("q", &format!("name,{},:eq,:sum", backlot_series::StackWord(&name.name)))])) { (name.name) } " · " (format::number(name.count)) " series" }
-                } }
+                (metrics(&names))
             }))
         }
     }
+}
+
+/// Metrics and their series, each a link to its graph.
+fn metrics(names: &[backlot_series::KeyCount]) -> Markup {
+    let mut table = Table::new(["Metric", "Series"]).numeric(&[1]);
+    for name in names.iter().take(MOST_NAMES) {
+        let expression = format!("name,{},:eq,:sum", backlot_series::StackWord(&name.name));
+        table.push([
+            html! { a href=(widgets::link("/metrics", &[("q", &expression)])) { (name.name) } },
+            html! { (format::number(name.count)) },
+        ]);
+    }
+    table.render()
 }
 
 async fn tag_keys(Serving(state): Serving, frame: Frame) -> Markup {
@@ -239,7 +271,7 @@ async fn tag_values(
     let narrowed = condition(Some(text))
         .map_err(|error| ApiError::bad_request(error.to_string(), "write a query, such as name,sps,:eq"))?;
     let values = state.store.values(&key, &narrowed);
-    let mut table = Table::new(["Value", "Series", ""]).numeric(&[1]);
+    let mut table = Table::new(["Value", "Series", "See"]).numeric(&[1]);
     for value in values.iter().take(MOST_VALUES) {
         let expression =
             format!("{},{},:eq", backlot_series::StackWord(&key), backlot_series::StackWord(&value.name));

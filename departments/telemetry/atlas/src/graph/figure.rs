@@ -1,6 +1,6 @@
 //! A graph as a figure.
 
-use backlot_figures::{Axis, Color, Column, Figure, Fill, Layout, Line, Mode, Scalar, Scatter, Shape};
+use backlot_figures::{Axis, Color, Column, Figure, Fill, Layout, Line, Mode, Scalar, Scatter, Shape, Theme};
 use backlot_series::nan;
 
 use super::request::{ScaleKind, Toggle};
@@ -62,7 +62,18 @@ impl Look {
 
 /// The look of every line, in order.
 pub(super) fn looks(graph: &Graph) -> Vec<Look> {
-    let palette = graph.request.theme.palette().series;
+    looks_in(graph, graph.request.theme)
+}
+
+/// The colour of every line as `#rrggbb`, in light and in dark pictures: for a legend beside one.
+pub fn colors(graph: &Graph) -> Vec<[String; 2]> {
+    let of = |theme| looks_in(graph, theme).into_iter().map(|look| look.color);
+    let text = |color: Color| format!("#{:02x}{:02x}{:02x}", color.r, color.g, color.b);
+    of(Theme::Light).zip(of(Theme::Dark)).map(|(light, dark)| [text(light), text(dark)]).collect()
+}
+
+fn looks_in(graph: &Graph, theme: Theme) -> Vec<Look> {
+    let palette = theme.palette().series;
     let mut next = 0;
     let look = |line: &Shown| {
         let styled = graph.style(line);

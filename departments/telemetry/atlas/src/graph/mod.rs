@@ -6,7 +6,7 @@ mod step;
 mod text;
 mod v2;
 
-pub use figure::figure;
+pub use figure::{colors, figure};
 pub use request::{Defaults, Format, Request, ScaleKind, percent_decoded};
 pub use step::{MOST_POINTS, round_up, window};
 

@@ -103,7 +103,7 @@ pub(super) async fn page(
         _ => "Firing",
     };
     let since = if view == "resolved" { "Ended" } else { "Since" };
-    let mut table = Table::new(["Alert", "Labels", since, "What it says", ""]);
+    let mut table = Table::new(["Alert", "Labels", since, "What it says", "More"]);
     for (alert, state) in &shown.rows {
         let path = format!("/alerts/alert/{}", alert.fingerprint());
         let name = if alert.name().is_empty() { "(no name)" } else { alert.name() };
@@ -146,7 +146,7 @@ pub(super) async fn silences(Alerts(alerting): Alerts, frame: Frame) -> Markup {
         let (engine, now) = (alerting.service.look(), alerting.service.now());
         (now, engine.silences().iter_by_state(now).into_iter().take(MOST_ROWS).cloned().collect())
     };
-    let mut table = Table::new(["State", "Matchers", "From", "Until", "By", "Why", ""]);
+    let mut table = Table::new(["State", "Matchers", "From", "Until", "By", "Why", "Change"]);
     for silence in &all {
         let state = silence.state(now);
         let expire = format!("/alerts/silences/{}/expire", silence.id);

@@ -6,7 +6,7 @@ use backlot_alerts::engine::{Decision, Explanation, RouteView, Verdict};
 use backlot_alerts::matcher::MatchersText;
 use backlot_web::ApiError;
 use backlot_web::console::widgets::{self, Table};
-use backlot_web::console::{self, Frame, Status};
+use backlot_web::console::{self, Frame};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
@@ -15,6 +15,9 @@ use crate::alerts::rules_door::Alerts;
 
 /// Decisions shown.
 const MOST_SHOWN: usize = 50;
+
+/// Decisions shown of one route, where also those are that send nothing. All others stand at the page's end.
+const MOST_OF_ROUTE: usize = 5;
 
 /// A decision in words.
 pub(super) fn words(verdict: &Verdict) -> String {
@@ -40,28 +43,32 @@ pub(super) fn words(verdict: &Verdict) -> String {
     }
 }
 
+/// An instant that the engine gives as text.
+fn when(instant: &str, now: Timestamp) -> Markup {
+    instant.parse::<Timestamp>().map_or_else(|_| html! { (instant) }, |at| time(at, now))
+}
+
 /// What holds an alert back now, or what happens next.
-fn now_words(explained: &Explanation, route: &RouteView) -> String {
+fn now_words(explained: &Explanation, route: &RouteView, now: Timestamp) -> Markup {
     if !explained.state.silenced_by.is_empty() {
-        return "Held back by a silence.".to_owned();
+        return html! { "Held back by a silence." };
     }
     if explained.state.inhibited_by.is_some() {
-        return "Held back because another alert fires.".to_owned();
+        return html! { "Held back because another alert fires." };
     }
     if let Some(quiet) = &route.quiet {
-        return format!("Held back: {}.", words(quiet).trim_start_matches("not sent: "));
+        return html! { "Held back: " (words(quiet).trim_start_matches("not sent: ")) "." };
     }
     if route.integrations.is_empty() {
-        return "The receiver only keeps alerts; nothing is sent.".to_owned();
+        return html! { "The receiver only keeps alerts; nothing is sent." };
     }
     let told = route.integrations.iter().filter(|way| way.knows).count();
     match (&route.next, route.waiting_first) {
-        (None, _) => "It has left its group.".to_owned(),
-        (Some(next), true) => format!("The group waits for more alerts until {next}."),
-        (Some(next), false) => format!(
-            "{told} of {} ways know that it fires; looked at again at {next}.",
-            route.integrations.len()
-        ),
+        (None, _) => html! { "It has left its group." },
+        (Some(next), true) => html! { "The group waits for more alerts; it is told " (when(next, now)) "." },
+        (Some(next), false) => html! {
+            (told) " of " (route.integrations.len()) " ways know that it fires; looked at again " (when(next, now)) "."
+        },
     }
 }
 
@@ -80,16 +87,17 @@ pub(super) async fn page(
     let decisions = alerting.service.decisions(Some(fingerprint), MOST_SHOWN).await?;
     let alert = &explained.alert;
     let state = if explained.resolved { "resolved" } else { explained.state.name() };
-    let chip = match state {
-        "resolved" => Status::Succeeded,
-        "suppressed" => Status::Paused,
-        _ => Status::Failed,
+    // The console's own states are of work; an alert's have words of their own.
+    let (tone, word) = match state {
+        "resolved" => ("good", "resolved"),
+        "suppressed" => ("warn", "suppressed"),
+        _ => ("bad", "firing"),
     };
     let all_labels: Vec<String> =
         alert.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     let own_path = format!("/alerts/alert/{fingerprint}");
     let body = html! {
-        p { (widgets::chip(&chip)) " " (state) ", since " (time(alert.starts_at, now)) @if explained.resolved { ", until " (time(alert.ends_at, now)) } }
+        p { span class={ "chip " (tone) } { (word) } " since " (time(alert.starts_at, now)) @if explained.resolved { ", until " (time(alert.ends_at, now)) } }
         (facts(alert))
         @for silence in &explained.silences {
             p.note { "Silenced until " (time(silence.ends_at, now)) " by " (silence.created_by) ": " (silence.comment) " " code { (MatchersText(&silence.matchers)) } }
@@ -134,7 +142,7 @@ fn route_card(explained: &Explanation, route: &RouteView, now: Timestamp) -> Mar
     widgets::card(
         &title,
         html! {
-            @if !explained.resolved { p { (now_words(explained, route)) } }
+            @if !explained.resolved { p { (now_words(explained, route, now)) } }
             (widgets::key_values([
                 ("route", html! { code { (route.route) } }),
                 ("group", html! { code { (route.group_key) } }),
@@ -151,7 +159,9 @@ fn route_card(explained: &Explanation, route: &RouteView, now: Timestamp) -> Mar
                     }
                 }
             }
-            @if !route.history.is_empty() { (history(&route.history.iter().rev().cloned().collect::<Vec<_>>(), now)) }
+            @if !route.history.is_empty() {
+                (history(&route.history.iter().rev().take(MOST_OF_ROUTE).cloned().collect::<Vec<_>>(), now))
+            }
         },
     )
 }
