@@ -53,8 +53,11 @@ impl Client {
     }
 }
 
-/// A datapoint at the front of a batch: id, tags, value; and what follows it.
-fn datapoint(batch: &[Value]) -> ((String, BTreeMap<String, String>, f64), &[Value]) {
+/// Id, tags, value.
+type Datapoint = (String, BTreeMap<String, String>, f64);
+
+/// A datapoint at the front of a batch, and what follows it.
+fn datapoint(batch: &[Value]) -> (Datapoint, &[Value]) {
     let [number, _at, id, count, rest @ ..] = batch else { panic!("{batch:?}") };
     assert_eq!(number, &json!(2));
     let count = count.as_u64().expect("a number of tags") as usize;
