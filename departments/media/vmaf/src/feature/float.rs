@@ -195,9 +195,11 @@ fn vif_sums(isa: Isa, options: &FloatVifOptions, pair: &[Plane; 2], filter: &[f3
     let (aa, bb, ab) = (product(a, a), product(b, b), product(a, b));
     let noise = options.noise;
     let inverse_most = noise * noise / (255.0 * 255.0);
-    let (mut num, mut den) = (0.0_f64, 0.0_f64);
+    let bits = |ratio: f64| log2((1.0 + ratio) as f32);
+    let (mut num_sum, mut den_sum) = (0.0_f32, 0.0_f32);
     for y in 0..size.1 {
         let rows = [&mean1, &mean2, &aa, &bb, &ab].map(|plane| plane.row(y));
+        let (mut num, mut den) = (0.0_f32, 0.0_f32);
         for x in 0..size.0 {
             let [mu1, mu2, aa, bb, ab] = rows.map(|row| row[x]);
             let covariance = ab - mu1 * mu2;
@@ -215,17 +217,38 @@ fn vif_sums(isa: Isa, options: &FloatVifOptions, pair: &[Plane; 2], filter: &[f3
             }
             let (rest, gain) = (rest.max(EPSILON), gain.min(options.gain_limit));
             if sigma1 < noise {
-                num += f64::from(1.0 - sigma2 * inverse_most);
+                num += 1.0 - sigma2 * inverse_most;
                 den += 1.0;
                 continue;
             }
-            den += f64::from((1.0 + sigma1 / noise).log2());
+            den += bits(f64::from(sigma1) / f64::from(noise));
             if covariance >= 0.0 {
-                num += f64::from((1.0 + gain * gain * sigma1 / (rest + noise)).log2());
+                num += bits(f64::from(gain * gain * sigma1) / (f64::from(rest) + f64::from(noise)));
             }
         }
+        num_sum += num;
+        den_sum += den;
     }
-    (num as f32, den as f32)
+    (num_sum, den_sum)
+}
+
+/// The binary logarithm of a number of at least one as libvmaf takes it here: the exponent, and a polynomial in the rest of
+/// the mantissa, highest power first.
+fn log2(x: f32) -> f32 {
+    const POLYNOMIAL: [f32; 9] = [
+        -0.012_671_635_5,
+        0.064_841_18,
+        -0.157_048_84,
+        0.257_167_73,
+        -0.353_800_57,
+        0.480_131_42,
+        -0.721_314_3,
+        1.442_694_8,
+        0.0,
+    ];
+    let exponent = (x.to_bits() >> 23) as i32 - 127;
+    let rest = f32::from_bits((x.to_bits() & 0x007f_ffff) | 0x3f80_0000) - 1.0;
+    exponent as f32 + POLYNOMIAL.iter().fold(0.0, |sum, power| sum * rest + power)
 }
 
 /// Low-pass of motion.
