@@ -177,7 +177,8 @@ impl Strides {
             })
             .max_by_key(|stream| stream.end());
         let Some(stream) = behind else {
-            self.add(Stream { object: read.object, runs: [read.offset..read.end()].into(), last_use: now });
+            let runs = std::iter::once(read.offset..read.end()).collect();
+            self.add(Stream { object: read.object, runs, last_use: now });
             return Vec::new();
         };
         stream.last_use = now;
@@ -258,7 +259,9 @@ mod tests {
 
     fn after(reads: &[Read]) -> Option<Stride> {
         let mut strides = Strides::default();
-        reads.iter().for_each(|read| drop(strides.push(read)));
+        for read in reads {
+            strides.push(read);
+        }
         strides.of(reads.last()?)
     }
 
