@@ -4,3 +4,4 @@ pub mod children;
 pub mod mounts;
 pub mod patterns;
 pub mod proxy;
+pub mod server;

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use backlot_mezzfs::cache::CacheFolder;
 use backlot_mezzfs::manifest::ObjectSource;
+use backlot_mezzfs::meters::Meters;
 use backlot_mezzfs::mount::{Audience, Mount};
-use backlot_mezzfs::plan::Policy;
+use backlot_mezzfs::plan::{Parallel, Policy};
 use backlot_mezzfs::session::{ManifestBuilder, Session, Settings};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::{Deserialize, Serialize};
 
 use crate::house::AnyError;
 use crate::mezz::proxy::{self, Distance};
+use crate::mezz::server::{self, Pieces};
 
 /// The first argument of a child.
 pub const CHILD: &str = "--child";
@@ -31,6 +32,8 @@ pub enum Role {
     Server {
         /// The folder of buckets.
         root: String,
+        /// How it reads bodies.
+        pieces: Pieces,
     },
     /// The proxy. Says its port, and for each line of input the bytes so far.
     Proxy {
@@ -49,6 +52,8 @@ pub enum Role {
         path: String,
         /// The length of a fixed buffer; adaptive without it.
         fixed: Option<u64>,
+        /// Whether a fixed buffer is fetched in parallel requests, as an adaptive one is.
+        is_split: bool,
         /// The folder of the cache.
         cache: Option<String>,
     },
@@ -112,8 +117,8 @@ impl Drop for Started {
 pub fn obey(role: &str) -> Result<(), AnyError> {
     let runtime = tokio::runtime::Runtime::new()?;
     match serde_json::from_str(role)? {
-        Role::Server { root } => {
-            let port = runtime.block_on(serve(Path::new(&root)))?;
+        Role::Server { root, pieces } => {
+            let port = runtime.block_on(server::serve(Path::new(&root), pieces))?;
             answer(&port.to_string(), || 0)
         }
         Role::Proxy { upstream, round_trip, rate } => {
@@ -122,9 +127,10 @@ pub fn obey(role: &str) -> Result<(), AnyError> {
             let port = proxy::start(upstream, distance, Arc::clone(&passed))?;
             answer(&port.to_string(), || passed.load(Ordering::Relaxed))
         }
-        Role::Mount { source, path, fixed, cache } => {
+        Role::Mount { source, path, fixed, is_split, cache } => {
             let settings = Settings {
                 policy: fixed.map_or(Policy::Adaptive, Policy::Fixed),
+                parallel: is_split.then(Parallel::default),
                 cache: cache.map(|path| CacheFolder { path: path.into(), limit: 1 << 40 }),
                 ..Settings::default()
             };
@@ -135,7 +141,7 @@ pub fn obey(role: &str) -> Result<(), AnyError> {
                 Mount::start(session.reader, None, Path::new(&path), Audience::Owner)
             })?;
             let meters = Arc::clone(mount.reader().meters());
-            answer("ready", || meters.fetched_bytes.load(Ordering::Relaxed))?;
+            answer("ready", || Meters::get(&meters.fetched_bytes))?;
             mount.end()?;
             Ok(())
         }
@@ -149,24 +155,4 @@ fn answer(ready: &str, count: impl Fn() -> u64) -> Result<(), AnyError> {
         println!("{}", count());
     }
     Ok(())
-}
-
-async fn serve(root: &Path) -> Result<u16, AnyError> {
-    let files = s3s_fs::FileSystem::new(root).map_err(|error| format!("{error:?}"))?;
-    let mut service = s3s::service::S3ServiceBuilder::new(files);
-    service.set_auth(s3s::auth::SimpleAuth::from_single(KEY, KEY));
-    let service = service.build();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
-            let _ = socket.set_nodelay(true);
-            let service = service.clone();
-            tokio::spawn(async move {
-                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                let _ = server.serve_connection(TokioIo::new(socket), service).await;
-            });
-        }
-    });
-    Ok(port)
 }

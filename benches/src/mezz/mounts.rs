@@ -23,6 +23,8 @@ pub enum Who {
     Ours {
         /// The length of a fixed buffer.
         fixed: Option<u64>,
+        /// Whether a fixed buffer is fetched in parallel requests, as an adaptive one is.
+        is_split: bool,
         /// The folder of the cache.
         cache: Option<PathBuf>,
     },
@@ -35,7 +37,7 @@ pub enum Who {
 impl Who {
     /// We, as we are without any flag.
     pub const fn ours() -> Self {
-        Self::Ours { fixed: None, cache: None }
+        Self::Ours { fixed: None, is_split: false, cache: None }
     }
 
     /// The program that has to be there.
@@ -66,11 +68,13 @@ impl Mounted {
         let path = folder.path().to_owned();
         let mut mounted = Self { folder, ours: None, peer: None };
         match who {
-            Who::Ours { fixed, cache } => {
+            Who::Ours { fixed, is_split, cache } => {
                 let source = format!("s3://{BUCKET}/{OBJECT}?endpoint=http://127.0.0.1:{port}");
                 let cache = cache.as_ref().map(|path| path.display().to_string());
                 let path = path.display().to_string();
-                mounted.ours = Some(Started::new(&Role::Mount { source, path, fixed: *fixed, cache })?);
+                let (fixed, is_split) = (*fixed, *is_split);
+                let role = Role::Mount { source, path, fixed, is_split, cache };
+                mounted.ours = Some(Started::new(&role)?);
             }
             Who::S3fs => {
                 let keys = scratch.join("s3fs-keys");
@@ -145,7 +149,7 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         self.ours = None;
         if let Some(peer) = &mut self.peer {
-            let _ = backlot_mezzfs::mount::detach(self.folder.path());
+            let _ = rustix::mount::unmount(self.folder.path(), rustix::mount::UnmountFlags::DETACH);
             let _ = peer.kill();
             let _ = peer.wait();
         }

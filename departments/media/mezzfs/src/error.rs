@@ -100,6 +100,17 @@ pub enum Error {
         /// Why not, and what to do.
         fault: String,
     },
+    /// A mount that cannot be taken away.
+    #[error("cannot unmount {path}: {fault}")]
+    Unmount {
+        /// Where.
+        path: PathBuf,
+        /// Why not, and what to do.
+        fault: String,
+    },
+    /// A setting that no mount can have.
+    #[error("{0}")]
+    Setting(String),
     /// A replay file that is damaged or of another version.
     #[error("the replay file {name} cannot be read: {fault}; record it again")]
     Replay {
@@ -118,6 +129,13 @@ impl Error {
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::File { action, path, source }
+    }
+
+    /// A limit of what is buffered that is too low.
+    pub(crate) fn low_buffer(given: u64, least: u64) -> Self {
+        Self::Setting(format!(
+            "a buffer of {given} bytes is less than the {least} that one read may need; give more with --max-buffer"
+        ))
     }
 
     pub(crate) fn manifest(name: &str, fault: impl Into<String>) -> Self {

@@ -49,6 +49,7 @@ pub mod replay;
 pub mod seal;
 pub mod session;
 pub mod source;
+mod spare;
 pub mod tree;
 
 pub use error::Error;

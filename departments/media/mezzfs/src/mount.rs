@@ -73,8 +73,17 @@ impl Mount {
         audience: Audience,
     ) -> Result<Self, Error> {
         let fail = |fault: String| Error::Mount { path: path.to_owned(), fault };
+        let is_ours = is_mounted(path);
         if is_dead(path) {
+            if !is_ours {
+                let fault = "a mount of another program is there, and its daemon is gone; take it away with umount -l";
+                return Err(fail(fault.to_owned()));
+            }
             detach(path)?;
+        } else if is_ours {
+            return Err(fail(
+                "something is mounted there; take it away with `backlot mezz unmount` first".to_owned(),
+            ));
         }
         let meta =
             std::fs::metadata(path).map_err(|error| fail(format!("{error}; make the folder first")))?;
@@ -114,6 +123,7 @@ impl Mount {
                 };
                 fail(format!("{error}; {mend}"))
             })?;
+        widen_read_ahead(path);
         Ok(Self { path: path.to_owned(), session: Some(session), reader, recorder })
     }
 
@@ -170,29 +180,63 @@ pub fn is_dead(path: &Path) -> bool {
 
 /// Whether a mount of ours is here, dead or alive.
 pub fn is_mounted(path: &Path) -> bool {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    mounts.lines().any(|line| {
-        let mut words = line.split(' ');
-        let (source, at) = (words.next(), words.next());
-        source == Some(SOURCE) && at.is_some_and(|at| unescape(at) == path.to_string_lossy())
-    })
+    device(path).is_some()
 }
 
-/// The path in a line of /proc/mounts, where blanks are octal numbers.
+/// The device of our mount here, as `major:minor`.
+fn device(path: &Path) -> Option<String> {
+    let path = resolve(path);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // 36 35 0:45 / /mnt/film ro,noatime - fuse backlot-mezz ro,…
+    let of = |line: &str| {
+        let (fields, system) = line.split_once(" - ")?;
+        let mut fields = fields.split(' ').skip(2);
+        let (device, _root, at) = (fields.next()?, fields.next()?, fields.next()?);
+        let source = system.split(' ').nth(1)?;
+        (source == SOURCE && unescape(at) == path.to_string_lossy()).then(|| device.to_owned())
+    };
+    mounts.lines().find_map(of)
+}
+
+/// The path as the kernel lists it: absolute, without links. The last part is not looked at if its daemon is gone.
+fn resolve(path: &Path) -> PathBuf {
+    if let Ok(whole) = path.canonicalize() {
+        return whole;
+    }
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (path.parent().and_then(|parent| parent.canonicalize().ok()), path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path,
+    }
+}
+
+/// Lets the kernel read ahead by [`READ_AHEAD`]. What a file system may ask for when it is mounted ends at 128 KiB; only root
+/// may set more, and without that the kernel asks more often.
+fn widen_read_ahead(path: &Path) {
+    let Some(device) = device(path) else { return };
+    let file = format!("/sys/class/bdi/{device}/read_ahead_kb");
+    if let Err(error) = std::fs::write(&file, (READ_AHEAD >> 10).to_string()) {
+        tracing::debug!(%error, file, "the kernel reads ahead as little as it does by itself");
+    }
+}
+
+/// The path in a line of /proc/self/mountinfo, where blanks are octal numbers.
 fn unescape(text: &str) -> String {
     [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
         .iter()
         .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// Takes a mount away, whoever uses it and whatever has become of its daemon.
+/// Takes a mount of ours away, whoever uses it and whatever has become of its daemon.
 ///
 /// # Errors
-/// [`Error::Mount`] when nothing is mounted there, or it may not be unmounted.
+/// [`Error::Unmount`] when no mount of ours is there, or it may not be unmounted.
 pub fn detach(path: &Path) -> Result<(), Error> {
+    let fail = |fault: String| Error::Unmount { path: path.to_owned(), fault };
+    if !is_mounted(path) {
+        return Err(fail("no mount of ours is there; see `findmnt -t fuse`".to_owned()));
+    }
     let Err(error) = unmount(path, UnmountFlags::DETACH) else { return Ok(()) };
-    let fail = |fault: String| Error::Mount { path: path.to_owned(), fault };
     if error == rustix::io::Errno::PERM {
         let helper = std::process::Command::new("fusermount3").args(["-u", "-z", "--"]).arg(path).output();
         return match helper {
@@ -201,7 +245,7 @@ pub fn detach(path: &Path) -> Result<(), Error> {
             Err(error) => Err(fail(format!("fusermount3 does not run ({error}); install fuse3"))),
         };
     }
-    Err(fail(format!("it cannot be unmounted: {error}; check that it is mounted")))
+    Err(fail(format!("{error}; see `findmnt -t fuse`")))
 }
 
 /// How the open handles of a file are served.

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use crate::cache::{Cache, Cached};
@@ -154,20 +153,19 @@ impl Object {
         }
     }
 
-    /// The bytes of a range.
+    /// The bytes of a range, in this buffer.
     ///
     /// # Errors
     /// Whatever keeps any of them from being read and known to be right; none are given then.
-    pub async fn fetch(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        let fetched = self.fetch_all(range).await;
+    pub(crate) async fn fetch(&self, range: Range<u64>, buffer: Vec<u8>) -> Result<Vec<u8>, Error> {
+        let fetched = self.fetch_all(range, buffer).await;
         if fetched.is_err() {
             Meters::add(&self.meters.fetches_failed, 1);
         }
         fetched
     }
 
-    async fn fetch_all(&self, range: Range<u64>) -> Result<Bytes, Error> {
-        let mut out = Vec::with_capacity((range.end - range.start) as usize);
+    async fn fetch_all(&self, range: Range<u64>, mut out: Vec<u8>) -> Result<Vec<u8>, Error> {
         match &self.layout {
             Layout::Plain(stored) => stored.read(range, &mut out).await?,
             Layout::Parts(parts) => {
@@ -181,7 +179,7 @@ impl Object {
                 }
             }
         }
-        Ok(Bytes::from(out))
+        Ok(out)
     }
 }
 

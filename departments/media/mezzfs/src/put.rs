@@ -6,7 +6,7 @@ use std::path::Path;
 use backlot_store::Store;
 
 use crate::Error;
-use crate::manifest::{CIPHER, Encryption, ObjectManifest, VERSION};
+use crate::manifest::{CIPHER, Encryption, LONGEST_SEGMENT, ObjectManifest, VERSION};
 use crate::seal::{Binding, ObjectKey, WrappingKey};
 
 /// How an object is cut.
@@ -25,6 +25,9 @@ impl Default for Cut {
     }
 }
 
+/// The longest part that is put: a part is held in memory, sealed and unsealed, and S3 takes 5 GiB at once.
+const LONGEST_PART: u64 = 1 << 30;
+
 /// The name under which the manifest of an object is kept in the store.
 pub fn manifest_name(name: &str) -> String {
     format!("mezz/{name}.json")
@@ -42,6 +45,18 @@ pub async fn put(
     cut: Cut,
     key: Option<&WrappingKey>,
 ) -> Result<ObjectManifest, Error> {
+    if cut.part > LONGEST_PART {
+        return Err(Error::Setting(format!(
+            "a part of {} bytes is longer than {LONGEST_PART}; give less with --part-size",
+            cut.part
+        )));
+    }
+    if key.is_some() && !(1..=LONGEST_SEGMENT).contains(&cut.segment) {
+        return Err(Error::Setting(format!(
+            "a segment of {} bytes is longer than {LONGEST_SEGMENT}; give less with --segment-size",
+            cut.segment
+        )));
+    }
     let opened = std::fs::File::open(file).map_err(Error::file("open", file))?;
     let size = opened.metadata().map_err(Error::file("look at", file))?.len();
     let mut manifest = ObjectManifest {
@@ -63,7 +78,7 @@ pub async fn put(
     // Checked before anything is stored, with places for parts that are not stored yet.
     let count = size.div_ceil(cut.part.max(1));
     if count > crate::manifest::MOST_PARTS as u64 {
-        return Err(Error::manifest(name, "it has too many parts; make them longer"));
+        return Err(Error::manifest(name, "it has too many parts; make them longer with --part-size"));
     }
     let draft = ObjectManifest { parts: vec!["file:///part".to_owned(); count as usize], ..manifest.clone() };
     ObjectManifest::parse(name, &to_json(&draft)?)?;

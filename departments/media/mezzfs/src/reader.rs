@@ -21,6 +21,7 @@ use crate::meters::Meters;
 use crate::object::Object;
 use crate::plan::{BlockId, Fetch, Plan, Planner, Read};
 use crate::replay::Recorder;
+use crate::spare::Spare;
 use crate::tree::Tree;
 
 /// How many requests are on their way at a time: four readers' worth of 16. More connections than that a server calls abuse.
@@ -109,6 +110,7 @@ struct Inner {
     tree: Arc<Tree>,
     state: Mutex<State>,
     requests: Arc<Semaphore>,
+    spare: Arc<Spare>,
     meters: Arc<Meters>,
     recorder: Option<Arc<Recorder>>,
     runtime: Handle,
@@ -134,7 +136,8 @@ impl Reader {
             State { planner, cells: HashMap::new(), waiting: HashMap::new(), blocked: VecDeque::new() };
         let requests = Arc::new(Semaphore::new(MOST_REQUESTS));
         let state = Mutex::new(state);
-        Self(Arc::new(Inner { objects, tree, state, requests, meters, recorder, runtime }))
+        let spare = Arc::default();
+        Self(Arc::new(Inner { objects, tree, state, requests, spare, meters, recorder, runtime }))
     }
 
     /// The objects, by position.
@@ -225,7 +228,11 @@ impl Reader {
                 let object = &inner.objects[fetch.object as usize];
                 let begun = Instant::now();
                 let fetched = match inner.requests.acquire().await {
-                    Ok(_permit) => object.fetch(fetch.range.clone()).await,
+                    Ok(_permit) => {
+                        let buffer = inner.spare.take((fetch.range.end - fetch.range.start) as usize);
+                        let fetched = object.fetch(fetch.range.clone(), buffer).await;
+                        fetched.map(|bytes| inner.spare.lend(bytes))
+                    }
                     Err(_) => Err(Error::Unreachable {
                         place: object.name().to_owned(),
                         reason: "the mount is ending".to_owned(),

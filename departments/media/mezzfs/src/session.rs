@@ -36,6 +36,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The limit of what is buffered, in bytes; at least [`LEAST_BUFFER`].
     pub max_buffer: u64,
+    /// How buffers are split into requests; as is right for the policy unless given.
+    pub parallel: Option<Parallel>,
     /// How long servers may take.
     pub patience: Patience,
     /// The cache on this machine.
@@ -53,6 +55,7 @@ impl Default for Settings {
         Self {
             policy: Policy::Adaptive,
             max_buffer: MAX_BUFFER,
+            parallel: None,
             patience: Patience::default(),
             cache: None,
             peers: Vec::new(),
@@ -106,8 +109,7 @@ impl Session {
         settings: &Settings,
     ) -> Result<Self, Error> {
         if settings.max_buffer < LEAST_BUFFER {
-            let fault = format!("a buffer of {} bytes is less than {LEAST_BUFFER}", settings.max_buffer);
-            return Err(Error::manifest(name, fault));
+            return Err(Error::low_buffer(settings.max_buffer, LEAST_BUFFER));
         }
         let opener = settings.opener(store)?;
         let opened: Vec<(String, Location, Object)> = stream::iter(manifest.objects.clone())
@@ -139,7 +141,8 @@ impl Session {
             }
         };
         let objects = opened.into_iter().map(|(_, _, object)| Arc::new(object)).collect();
-        let planner = Planner::new(settings.policy, settings.max_buffer, Parallel::default());
+        let parallel = settings.parallel.unwrap_or_else(|| Parallel::of(settings.policy));
+        let planner = Planner::new(settings.policy, settings.max_buffer, parallel);
         let meters = Arc::clone(&opener.clients.meters);
         let reader = Reader::new(objects, tree, planner, meters, recorder.clone(), Handle::current());
         Ok(Self { reader, recorder, cache: opener.cache })

@@ -10,6 +10,7 @@ use backlot_department::{CommandContext, CommandError};
 use backlot_mezzfs::cache::CacheFolder;
 use backlot_mezzfs::cache::peer::{self, Peer};
 use backlot_mezzfs::manifest::{MountManifest, ObjectSource};
+use backlot_mezzfs::meters;
 use backlot_mezzfs::mount::{self, Audience, Mount};
 use backlot_mezzfs::plan::Policy;
 use backlot_mezzfs::put::{self, Cut};
@@ -293,6 +294,14 @@ async fn mount_objects(matches: &ArgMatches, context: &CommandContext) -> Result
     let audience = if matches.get_flag("allow-other") { Audience::All } else { Audience::Owner };
     let mounted = Mount::start(session.reader, session.recorder, dir, audience).map_err(failed)?;
     let reader = mounted.reader().clone();
+    let agent = std::env::var(meters::OUTPUT_VARIABLE).ok().filter(|at| !matches!(at.as_str(), "" | "none"));
+    let published = match agent {
+        None => None,
+        Some(at) => {
+            let meters = std::sync::Arc::clone(reader.meters());
+            Some(meters::publish(meters, &dir.display().to_string(), &at).map_err(failed)?)
+        }
+    };
     eprintln!(
         "mounted {} files at {}; end with ctrl-c or `backlot mezz unmount`",
         reader.tree().files(),
@@ -300,6 +309,7 @@ async fn mount_objects(matches: &ArgMatches, context: &CommandContext) -> Result
     );
     wait_for_end(&mounted).await?;
     drop(served);
+    drop(published);
     mounted.end().map_err(failed)?;
     let snapshot = reader.meters().snapshot();
     let meters: serde_json::Map<String, serde_json::Value> =

@@ -119,21 +119,24 @@ impl Blocks {
         gaps
     }
 
-    /// Where the run of blocks that covers `from` ends; `from` itself when none does.
-    pub fn covered_until(&self, object: u32, from: u64) -> u64 {
-        let mut at = from;
-        while let Some(id) = self.meeting(object, &(at..at.saturating_add(1))).first() {
-            at = self.by_id[id].range.end;
-        }
-        at
-    }
-
     /// A read of these bytes has been seen.
     pub fn touch(&mut self, id: BlockId, read: &Range<u64>, now: u64) {
         if let Some(block) = self.by_id.get_mut(&id) {
             let (start, end) = (read.start.max(block.range.start), read.end.min(block.range.end));
             block.read += end.saturating_sub(start);
             block.last_use = now;
+        }
+    }
+
+    /// No reader wants these bytes any more: the blocks that lie wholly in them may go.
+    pub fn skip(&mut self, object: u32, gap: &Range<u64>) {
+        for id in self.meeting(object, gap) {
+            if let Some(block) = self.by_id.get_mut(&id)
+                && gap.start <= block.range.start
+                && block.range.end <= gap.end
+            {
+                block.read = block.len();
+            }
         }
     }
 

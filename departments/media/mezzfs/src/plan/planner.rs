@@ -4,7 +4,7 @@
 //! never waits for the next one. Any other read gets a buffer whose length the window's shape tells, from its first missing
 //! byte on, within the region of the object that is mounted at all: of an object of which only some frames are mounted,
 //! nothing between them is fetched. A long buffer is split into blocks that are fetched in parallel, since one
-//! connection to an object store is limited.
+//! connection to an object store is limited. What a reader has skipped again and again is left out ([`Strides`]).
 //!
 //! Memory: blocks here and on their way never exceed [`Planner::max_buffer`]. When there is no room, a buffer shrinks to what
 //! the read itself needs, and when there is none even for that the read waits ([`Plan::is_blocked`]) until a block arrives.
@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use crate::plan::blocks::{BlockId, Blocks, Evictable};
+use crate::plan::stride::Strides;
 use crate::plan::window::{Policy, Read, Window};
 
 /// How a buffer is split into parallel requests.
@@ -36,6 +37,18 @@ impl Default for Parallel {
 }
 
 impl Parallel {
+    /// One request for each buffer, however long.
+    pub const ONE: Self = Self { ways: 1, shortest: 1, longest: u64::MAX, grain: 4096 };
+
+    /// How buffers of this policy are split unless said. Those of a fixed length are not: that is the mount that the adaptive
+    /// one is compared with.
+    pub fn of(policy: Policy) -> Self {
+        match policy {
+            Policy::Adaptive => Self::default(),
+            Policy::Fixed(_) => Self::ONE,
+        }
+    }
+
     /// The length of the blocks of a buffer of this size.
     fn block_len(&self, buffer: u64) -> u64 {
         let share = buffer / self.ways.max(1);
@@ -86,6 +99,7 @@ pub struct Planner {
     parallel: Parallel,
     max_buffer: u64,
     window: Window,
+    strides: Strides,
     blocks: Blocks,
     /// The bytes read so far: the planner's clock.
     now: u64,
@@ -99,6 +113,7 @@ impl Planner {
             parallel,
             max_buffer: max_buffer.max(1),
             window: Window::default(),
+            strides: Strides::default(),
             blocks: Blocks::default(),
             now: 0,
         }
@@ -119,6 +134,11 @@ impl Planner {
     pub fn read(&mut self, read: Read, region: &Range<u64>) -> Plan {
         self.now += read.len;
         self.window.push(read);
+        if self.policy == Policy::Adaptive {
+            for gap in self.strides.push(&read) {
+                self.blocks.skip(read.object, &gap);
+            }
+        }
         self.plan(read, region)
     }
 
@@ -156,12 +176,12 @@ impl Planner {
         let mut plan = Plan { is_hit: gaps.is_empty(), ..Plan::default() };
         if plan.is_hit {
             let needed = self.take_needed(read.object, &wanted);
-            self.top_up(read.object, &wanted, region, &needed, &mut plan);
+            self.top_up(read, &wanted, region, &needed, &mut plan);
             plan.needed = needed;
             return plan;
         }
 
-        let size = self.policy.buffer_size(&self.window.shape(), self.max_buffer);
+        let size = self.buffer_size(&read);
         let mut kept = self.blocks.meeting(read.object, &wanted);
         let mut gaps = gaps;
         let mut shortest: u64 = length(&gaps);
@@ -182,11 +202,13 @@ impl Planner {
         }
 
         // The read itself first; what follows it takes the room that is left, in parallel requests.
-        let block_len = self.parallel.block_len(size);
-        let until = self.parallel.up(gaps[0].start.saturating_add(size));
-        let target = wanted.start..wanted.end.max(until.min(region.end));
-        let gaps = self.blocks.gaps(read.object, &target);
-        let extra = length(&gaps) - shortest;
+        let until = gaps[0].start.saturating_add(size).max(wanted.end);
+        let ahead: Vec<Range<u64>> = self
+            .ahead(&read, wanted.end, until - wanted.end, region)
+            .into_iter()
+            .flat_map(|(piece, _)| self.blocks.gaps(read.object, &piece))
+            .collect();
+        let extra = length(&ahead);
         let idle = self.idle();
         let mut room = if extra == 0 {
             0
@@ -200,18 +222,52 @@ impl Planner {
                 None => room = 0,
             }
         }
-        for gap in gaps {
-            let must = gap.start..gap.end.min(wanted.end).max(gap.start);
-            let may = must.end.max(gap.start)..gap.end;
-            let mut end = may.start + (may.end - may.start).min(room);
-            if end < may.end {
-                end = self.parallel.down(end).max(may.start);
+        let mut ranges = gaps;
+        for gap in ahead {
+            let mut end = gap.start + (gap.end - gap.start).min(room);
+            if end < gap.end {
+                end = self.parallel.down(end).max(gap.start);
             }
-            room -= end - may.start;
-            self.fetch(read.object, must.start..end, block_len, &mut plan);
+            room -= end - gap.start;
+            match ranges.last_mut() {
+                Some(last) if last.end == gap.start => last.end = end,
+                _ if gap.start < end => ranges.push(gap.start..end),
+                _ => {}
+            }
+        }
+        let block_len = self.parallel.block_len(size);
+        for range in ranges {
+            self.fetch(read.object, range, block_len, &mut plan);
         }
         plan.needed = self.take_needed(read.object, &wanted);
         plan
+    }
+
+    /// The length of a buffer for this read. To a reader that skips for certain its runs are one cluster; to all others they are
+    /// what they are, or a read apart would be taken for a dense one.
+    fn buffer_size(&self, read: &Read) -> u64 {
+        let shape = if self.strides.of(read).is_some_and(|stride| stride.is_certain) {
+            let known = self.strides.gaps();
+            self.window.shape_over(|object, gap| known.has(object, gap))
+        } else {
+            self.window.shape()
+        };
+        self.policy.buffer_size(&shape, self.max_buffer)
+    }
+
+    /// What a reader wants next after `from`, about `size` bytes; and for each piece whether more of it than that is not wanted,
+    /// rather than not wanted yet.
+    fn ahead(&self, read: &Read, from: u64, size: u64, region: &Range<u64>) -> Vec<(Range<u64>, bool)> {
+        if let Some(stride) = self.strides.of(read) {
+            // Whole pages, like all blocks. Gaps are longer than that.
+            let whole = |(piece, is_closed): (Range<u64>, bool)| {
+                let start = if piece.start == from { from } else { self.parallel.down(piece.start) };
+                (start..self.parallel.up(piece.end).min(region.end), is_closed)
+            };
+            return stride.ahead(from, size, region.end).into_iter().map(whole).collect();
+        }
+        let until = self.parallel.up(from.saturating_add(size)).min(region.end);
+        if from < until { vec![(from..until, until == region.end)] } else { Vec::new() }
     }
 
     /// What may go for the sake of reads that nobody has asked for yet. What was buffered ahead of a reader is read before
@@ -231,40 +287,44 @@ impl Planner {
     /// Fetches ahead of a dense reader, as far as its buffer's length goes and memory allows, in whole blocks.
     fn top_up(
         &mut self,
-        object: u32,
+        read: Read,
         wanted: &Range<u64>,
         region: &Range<u64>,
         kept: &[BlockId],
         plan: &mut Plan,
     ) {
+        let object = read.object;
         if self.policy != Policy::Adaptive {
             return;
         }
-        let size = self.policy.buffer_size(&self.window.shape(), self.max_buffer);
+        let size = self.buffer_size(&read);
         let block_len = self.parallel.block_len(size);
-        let until = self.blocks.covered_until(object, wanted.end);
-        let target = self.parallel.up(wanted.end.saturating_add(size)).min(region.end);
-        let missing = target.saturating_sub(until);
-        // Less than a block is left for later, except at the region's end.
-        if missing == 0 || (missing < block_len && target < region.end) {
-            return;
-        }
         let idle = self.idle();
-        let mut room = self.blocks.room(self.max_buffer, kept, idle);
-        let whole_blocks = if target == region.end { missing } else { missing / block_len * block_len };
-        for gap in self.blocks.gaps(object, &(until..until + whole_blocks)) {
-            let mut end = gap.start + (gap.end - gap.start).min(room);
-            if end < gap.end {
-                end = self.parallel.down(end);
+        for (piece, is_closed) in self.ahead(&read, wanted.end, size, region) {
+            for gap in self.blocks.gaps(object, &piece) {
+                // Less than a block is left for later, except where nothing follows.
+                let len = gap.end - gap.start;
+                let is_closed = is_closed || (gap.end < piece.end && size >= block_len);
+                let due = if is_closed { len } else { len / block_len * block_len };
+                if due == 0 {
+                    continue;
+                }
+                let room = self.blocks.room(self.max_buffer, kept, idle);
+                let mut end = gap.start + due.min(room);
+                if end < gap.start + due {
+                    end = self.parallel.down(end).max(gap.start);
+                }
+                let taken = end - gap.start;
+                if taken < block_len.min(due) {
+                    return;
+                }
+                let Some(evicted) = self.blocks.make_room(taken, self.max_buffer, kept, idle) else { return };
+                plan.evicted.extend(evicted);
+                self.fetch(object, gap.start..end, block_len, plan);
+                if taken < due {
+                    return;
+                }
             }
-            let taken = end.saturating_sub(gap.start);
-            if taken < block_len.min(gap.end - gap.start) {
-                break;
-            }
-            let Some(evicted) = self.blocks.make_room(taken, self.max_buffer, kept, idle) else { break };
-            plan.evicted.extend(evicted);
-            room -= taken;
-            self.fetch(object, gap.start..gap.start + taken, block_len, plan);
         }
     }
 
@@ -362,6 +422,38 @@ mod tests {
         assert!(theirs.fetched > 5 * ours.fetched, "{}", theirs.fetched);
     }
 
+    /// 40 MB of each 50: the two gaps that lie in the 64 MiB ahead of the first jump are fetched, the others are not.
+    #[test]
+    fn what_is_skipped_again_and_again_is_not_fetched() {
+        const SIZE: u64 = 500_000_000;
+        for step in [128 * KIB, MIB] {
+            let run = |start: u64| (start..start + 40_000_000).step_by(step as usize);
+            let trace = (0..SIZE).step_by(50_000_000).flat_map(run);
+            let trace = trace.map(|offset| Read { object: 0, offset: offset / 4096 * 4096, len: step });
+            let outcome = simulate(adaptive(64 * MIB), trace, |_| 0..SIZE);
+            assert!(outcome.fetched < outcome.read + 24_000_000, "{} of {}", outcome.fetched, outcome.read);
+            let missed = outcome.read / step - outcome.hits;
+            assert!(missed <= 5, "{missed} missed in steps of {step}");
+            assert!(outcome.peak <= 64 * MIB);
+        }
+    }
+
+    /// One plane of each frame.
+    #[test]
+    fn short_runs_are_fetched_ahead_without_their_gaps() {
+        let trace = (0..512).map(|i| Read { object: 0, offset: i * 256 * KIB, len: 64 * KIB });
+        let outcome = simulate(adaptive(64 * MIB), trace, |_| 0..512 * 256 * KIB);
+        assert!(outcome.fetched * 20 <= outcome.read * 21, "{} of {}", outcome.fetched, outcome.read);
+        assert!(outcome.hits >= 500, "{} hits", outcome.hits);
+    }
+
+    #[test]
+    fn a_fixed_buffer_is_one_request() {
+        let planner = Planner::new(Policy::Fixed(8 * MIB), 64 * MIB, Parallel::of(Policy::Fixed(8 * MIB)));
+        let outcome = simulate(planner, sequential(64 * MIB, 128 * KIB), |_| 0..64 * MIB);
+        assert_eq!((outcome.fetches.len(), outcome.fetched), (8, 64 * MIB));
+    }
+
     #[test]
     fn nothing_outside_the_region_is_fetched() {
         // One frame of 3 MiB in the middle of an object.
@@ -420,7 +512,13 @@ mod tests {
                 (0..count).map(|i| (read(i), arrives)).collect()
             }),
         ];
-        prop::collection::vec(one, 1..30).prop_map(|runs| runs.concat())
+        let strided = (0_u32..3, 0_u64..300, 2_usize..12, 1_u64..60, 1_u64..200, any::<bool>()).prop_map(
+            |(object, start, count, len, gap, arrives)| {
+                let read = move |i| Read { object, offset: start + i as u64 * (len + gap), len };
+                (0..count).map(|i| (read(i), arrives)).collect::<Vec<_>>()
+            },
+        );
+        prop::collection::vec(prop_oneof![2 => one, 1 => strided], 1..30).prop_map(|runs| runs.concat())
     }
 
     proptest! {
@@ -432,14 +530,18 @@ mod tests {
             max_buffer in 200_u64..5000,
             fixed in prop::option::of(1_u64..2000),
             fails in any::<u64>(),
+            // Strides are followed only between gaps longer than a few pages.
+            scale in prop_oneof![Just(1_u64), Just(16_384)],
         ) {
+            let (max_buffer, fixed) = (max_buffer * scale, fixed.map(|bytes| bytes * scale));
             let policy = fixed.map_or(Policy::Adaptive, Policy::Fixed);
-            let parallel = Parallel { ways: 4, shortest: 16, longest: 256, grain: 16 };
-            let mut planner = Planner::new(policy, max_buffer, parallel);
+            let (shortest, longest, grain) = (16 * scale, 256 * scale, (16 * scale).min(4096));
+            let mut planner = Planner::new(policy, max_buffer, Parallel { ways: 4, shortest, longest, grain });
             let mut held: std::collections::BTreeMap<BlockId, Fetch> = Default::default();
             let mut flying: VecDeque<BlockId> = VecDeque::new();
-            let region = 0..5000_u64;
+            let region = 0..5000 * scale;
             for (i, (read, arrives)) in trace.into_iter().enumerate() {
+                let read = Read { offset: read.offset * scale, len: read.len * scale, ..read };
                 let mut plan = planner.read(read, &region);
                 while plan.is_blocked {
                     prop_assert!(plan.fetches.is_empty() && plan.evicted.is_empty());

@@ -13,6 +13,7 @@
 //! reader that begins to read sequentially double its buffer from read to read, as TCP's slow start does.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// How many reads the window holds. The kernel asks for up to 1 MiB at a time when it reads ahead, so this is up to 128 MiB of
 /// one dense reader; and it is two reads of each when 64 readers take turns.
@@ -94,6 +95,11 @@ impl Window {
 
     /// Groups the reads into clusters.
     pub fn shape(&self) -> Shape {
+        self.shape_over(|_, _| false)
+    }
+
+    /// Groups the reads into clusters; two that only gaps lie between that `bridges` knows, of an object, are one.
+    pub fn shape_over(&self, bridges: impl Fn(u32, &Range<u64>) -> bool) -> Shape {
         let mut sorted: Vec<Read> = self.reads.iter().copied().collect();
         sorted.sort_unstable();
         let bytes: u64 = sorted.iter().map(|read| read.len).sum();
@@ -104,6 +110,10 @@ impl Window {
                 Some((object, end)) if object == read.object && read.offset <= end => {
                     covered += read.end().saturating_sub(end);
                     open = Some((object, end.max(read.end())));
+                }
+                Some((object, end)) if object == read.object && bridges(object, &(end..read.offset)) => {
+                    covered += read.len;
+                    open = Some((object, read.end()));
                 }
                 _ => {
                     clusters += 1;
@@ -127,7 +137,7 @@ impl Window {
 pub enum Policy {
     /// By the shape of the window.
     Adaptive,
-    /// Always this many bytes, as most mounts do; here for comparison.
+    /// Always this many bytes, as most mounts do, and MezzFS did before; here for comparison.
     Fixed(u64),
 }
 

@@ -18,6 +18,7 @@ use crate::meters::Meters;
 use crate::object::{Object, Opener};
 use crate::plan::{Parallel, Planner, Policy, Read, simulate};
 use crate::reader::Reader;
+use crate::session::LEAST_BUFFER;
 use crate::tree::Tree;
 use crate::{Error, Location};
 
@@ -58,7 +59,7 @@ pub fn reads(replay: &Replay) -> Vec<Record> {
 pub fn concurrency(replay: &Replay) -> usize {
     let mut events: Vec<(u64, i64)> = replay
         .of(Operation::Read)
-        .flat_map(|record| [(record.at.saturating_sub(record.took), 1), (record.at.max(record.at + 1), -1)])
+        .flat_map(|record| [(record.at.saturating_sub(record.took), 1), (record.at.saturating_add(1), -1)])
         .collect();
     events.sort_unstable();
     let (mut now, mut most) = (0_i64, 1);
@@ -76,7 +77,7 @@ pub fn foretell(
     max_buffer: u64,
 ) -> Result<crate::plan::planner::Outcome, Error> {
     let tree = tree(replay, None)?;
-    let planner = Planner::new(policy, max_buffer, Parallel::default());
+    let planner = Planner::new(policy, max_buffer, Parallel::of(policy));
     let trace = reads(replay).into_iter().map(|r| Read { object: r.object, offset: r.offset, len: r.len });
     Ok(simulate(planner, trace, |read| tree.region(read.object, read.offset)))
 }
@@ -111,6 +112,9 @@ pub async fn run(
     policy: Policy,
     max_buffer: u64,
 ) -> Result<Outcome, Error> {
+    if max_buffer < LEAST_BUFFER {
+        return Err(Error::low_buffer(max_buffer, LEAST_BUFFER));
+    }
     let mut objects = Vec::new();
     for recorded in &replay.metadata.objects {
         let location: Location = recorded.place.parse()?;
@@ -129,7 +133,7 @@ pub async fn run(
     let tree = Arc::new(tree(replay, Some(&sizes))?);
     let meters = Arc::clone(&opener.clients.meters);
     let before = (Meters::get(&meters.fetched_bytes), Meters::get(&meters.fetches));
-    let planner = Planner::new(policy, max_buffer, Parallel::default());
+    let planner = Planner::new(policy, max_buffer, Parallel::of(policy));
     let reader = Reader::new(objects, tree, planner, Arc::clone(&meters), None, Handle::current());
 
     let concurrency = concurrency(replay);

@@ -61,25 +61,24 @@ impl PinnedFile {
     ) -> Result<(), Failure> {
         let (file, seen) = (Arc::clone(&self.file), self.seen);
         let length = (range.end - range.start) as usize;
-        let read = move || -> std::io::Result<(Vec<u8>, bool)> {
-            let mut bytes = vec![0; length];
-            let ended = file.read_exact_at(&mut bytes, range.start);
+        let (begin, mut bytes) = (out.len(), std::mem::take(out));
+        let read = move || {
+            bytes.resize(begin + length, 0);
+            let ended = file.read_exact_at(&mut bytes[begin..], range.start);
             // Looked at after the read: a change before or during it shows.
-            let is_same = look(&file)? == seen;
-            if is_same {
-                ended?;
+            let is_same = look(&file).map(|now| now == seen);
+            if ended.is_err() || !matches!(is_same, Ok(true)) {
+                bytes.truncate(begin);
             }
-            Ok((bytes, is_same))
+            (bytes, is_same.and_then(|is_same| if is_same { ended.map(|()| true) } else { Ok(false) }))
         };
-        let done = tokio::task::spawn_blocking(read).await;
         let failed = |reason: String| Failure::Final(Error::Unreachable { place: place.to_owned(), reason });
-        match done {
-            Ok(Ok((bytes, true))) => {
-                out.extend_from_slice(&bytes);
-                Ok(())
-            }
-            Ok(Ok((_, false))) => Err(Failure::Final(Error::Changed { place: place.to_owned() })),
-            Ok(Err(error)) => Err(failed(error.to_string())),
+        let done = tokio::task::spawn_blocking(read).await.map_err(|error| failed(error.to_string()));
+        let (bytes, is_same) = done?;
+        *out = bytes;
+        match is_same {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::Final(Error::Changed { place: place.to_owned() })),
             Err(error) => Err(failed(error.to_string())),
         }
     }

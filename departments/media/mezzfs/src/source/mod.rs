@@ -238,7 +238,7 @@ impl Source {
             let had = out.len();
             let from = range.start + (had - begin) as u64;
             let ended = self.attempt(from..range.end, out).await;
-            Meters::add(&meters.fetched_bytes, (out.len() - had) as u64);
+            Meters::add(&meters.fetched_bytes, out.len().saturating_sub(had) as u64);
             let reason = match ended {
                 Ok(()) => return Ok(()),
                 Err(Failure::Final(error)) => return Err(error),

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use backlot_mezzfs::manifest::{FileEntry, MountManifest, ObjectSource};
 use backlot_mezzfs::meters::Meters;
-use backlot_mezzfs::mount;
+use backlot_mezzfs::mount::{self, Audience, Mount};
 use backlot_mezzfs::plan::Policy;
 use backlot_mezzfs::replay::{Operation, Replay, Summary, rerun};
-use backlot_mezzfs::session::Settings;
+use backlot_mezzfs::session::{Session, Settings};
 
 use crate::outside::{can_mount, content, has_program, mounted, one, settings};
 use crate::server::{Content, Served, Server, made};
@@ -272,6 +272,33 @@ async fn a_busy_mount_comes_off() {
     assert!(!mount::is_mounted(folder.path()));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     drop(file);
+}
+
+/// A mount is found by every name of its folder, is not mounted over, and nothing else is taken away in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_is_known_by_its_folder() {
+    if !can_mount() {
+        return;
+    }
+    let server = Server::start();
+    let url = server.put("/film", content(1000, 9), "1");
+    let (mount, folder) = mounted(&one(&url, "film"), &settings()).await;
+    let with_slash = format!("{}/", folder.path().display());
+    assert!(mount::is_mounted(with_slash.as_ref()));
+    let names = tempfile::tempdir().unwrap();
+    let link = names.path().join("link");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    let path = link.clone();
+    assert!(tokio::task::spawn_blocking(move || mount::is_mounted(&path)).await.unwrap());
+
+    let session = Session::open("test", &one(&url, "film"), None, &settings()).await.unwrap();
+    let again = Mount::start(session.reader, None, folder.path(), Audience::Owner);
+    assert!(again.unwrap_err().to_string().contains("mezz unmount"));
+    assert!(mount::detach(names.path()).unwrap_err().to_string().contains("no mount of ours"));
+    assert!(mount::detach("/proc".as_ref()).is_err() && std::path::Path::new("/proc/self").exists());
+    tokio::task::spawn_blocking(move || mount::detach(&link)).await.unwrap().unwrap();
+    assert!(!mount::is_mounted(folder.path()));
+    drop(mount);
 }
 
 /// The kernel's attribute tells the counters of a running mount.

@@ -54,7 +54,7 @@ pub(super) fn command() -> Command {
                 .arg(Arg::new("dir").value_name("DIR").required(true).value_parser(value_parser!(PathBuf)))
                 .arg(
                     flag("min-rate", "MB/S", "Fail below this many MB read in a second")
-                        .value_parser(value_parser!(f64)),
+                        .value_parser(threshold),
                 )
                 .arg(
                     flag(
@@ -62,7 +62,7 @@ pub(super) fn command() -> Command {
                         "RATIO",
                         "Fail when more bytes than this are fetched for each byte read",
                     )
-                    .value_parser(value_parser!(f64)),
+                    .value_parser(threshold),
                 ),
         ))
         .subcommand(
@@ -72,6 +72,16 @@ pub(super) fn command() -> Command {
                 .arg(flag("buffer", "POLICY", "adaptive, or fixed:SIZE").default_value("adaptive"))
                 .arg(flag("max-buffer", "SIZE", "The most that is buffered").default_value("64M")),
         )
+}
+
+/// A threshold: one that is no number would never be missed.
+fn threshold(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "write a number such as 1.5".to_owned())?;
+    if number.is_finite() && number >= 0.0 {
+        Ok(number)
+    } else {
+        Err("write a number of at least 0".to_owned())
+    }
 }
 
 pub(super) async fn run(matches: &ArgMatches, context: &CommandContext) -> Result<ExitCode, CommandError> {
@@ -194,6 +204,8 @@ async fn batch(matches: &ArgMatches, context: &CommandContext) -> Result<ExitCod
         let message = format!("{} has {} files that end in .replay", dir.display(), files.len());
         return Err(CommandError::usage(message, format!("name a folder of 1 to {MOST_REPLAYS} recordings")));
     }
+    // What is wrong with the command line is wrong once, not with every recording.
+    settings(matches)?;
     let least_rate = matches.get_one::<f64>("min-rate").copied().unwrap_or_default();
     let most_fetched = matches.get_one::<f64>("max-fetched").copied().unwrap_or(f64::INFINITY);
     let mut fallen = 0_usize;
@@ -225,4 +237,18 @@ async fn batch(matches: &ArgMatches, context: &CommandContext) -> Result<ExitCod
     }
     let message = format!("{fallen} of {} replays failed", files.len());
     Err(CommandError::failed(message, "see the lines above, and `backlot mezz replay show`"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_is_a_number_that_can_be_missed() {
+        assert!((threshold("1.5").unwrap() - 1.5).abs() < f64::EPSILON);
+        for wrong in ["nan", "-1", "inf", "", "1,5"] {
+            assert!(threshold(wrong).is_err(), "{wrong}");
+        }
+    }
 }
