@@ -45,7 +45,7 @@ def changes(table, runs):
 
     changes_of(table[0])
     seconds, found = measure(runs, lambda: changes_of_many(table))
-    return ruptures.__version__, "KernelCPD, linear kernel, in C, one process", seconds, found
+    return ruptures.__version__, "KernelCPD, linear kernel, in C, one process and thread", seconds, found
 
 
 def changes_pool(table, runs):
@@ -54,7 +54,7 @@ def changes_pool(table, runs):
     with multiprocessing.Pool(2) as pool:
         pool.map(changes_of, table[:8], chunksize=4)
         seconds, found = measure(runs, lambda: pool.map(changes_of, table, chunksize=50))
-    return ruptures.__version__, "KernelCPD in multiprocessing.Pool(2)", seconds, found
+    return ruptures.__version__, "KernelCPD in multiprocessing.Pool(2), two processors", seconds, found
 
 
 def changes_dask(table, runs):
@@ -86,7 +86,7 @@ def lagged_by(fft, table):
 def lagged_numpy(table, runs):
     lagged_by(np.fft, table)
     seconds, found = measure(runs, lambda: lagged_by(np.fft, table))
-    return np.__version__, "numpy.fft, 1500 points", seconds, found
+    return np.__version__, "numpy.fft, 1500 points, which has one thread", seconds, found
 
 
 def lagged_scipy(table, runs):
@@ -107,7 +107,7 @@ def robust(table, runs):
 
     once()
     seconds, found = measure(runs, once)
-    return np.__version__, "numpy.median twice", seconds, found
+    return np.__version__, "numpy.median twice, one thread", seconds, found
 
 
 def pairs(table, runs):

@@ -1,9 +1,13 @@
 //! Where signals of a table change, each by itself: no alert, no ranking.
 
+use std::num::NonZeroUsize;
+
 use backlot_signals_kernels::cost::Model;
-use backlot_signals_kernels::{Detection, Penalty, changes};
+use backlot_signals_kernels::{Detection, Penalty, changes_of_rows};
 use serde::{Deserialize, Serialize};
 
+use crate::explanation::CHUNK;
+use crate::progress::Progress;
 use crate::question::show_time;
 use crate::{Error, Table};
 
@@ -51,11 +55,16 @@ pub struct ChangePoint {
     pub earliest: String,
 }
 
-/// The change points of each signal, or why a signal has no answer.
+/// The change points of each signal, or why a signal has no answer; on so many threads, on whose number the answer does not depend.
 ///
 /// # Errors
 /// A cost or a signal that there is not, a size or penalty that is none.
-pub fn find(table: &Table, asked: &ChangesAsked) -> Result<Vec<SignalChanges>, Error> {
+pub fn find(
+    table: &Table,
+    asked: &ChangesAsked,
+    threads: NonZeroUsize,
+    progress: &Progress,
+) -> Result<Vec<SignalChanges>, Error> {
     let model = Model::named(&asked.model).ok_or_else(|| {
         Error::Parameter(format!("there is no cost `{}`; there are {}", asked.model, Model::NAMES.join(", ")))
     })?;
@@ -77,9 +86,16 @@ pub fn find(table: &Table, asked: &ChangesAsked) -> Result<Vec<SignalChanges>, E
         penalty: asked.penalty.map_or(Penalty::Auto, Penalty::Fixed),
     };
     let time = |point: usize| show_time(table.header.time_ms(point));
-    let found = places.map(|place| {
+    progress.begin(places.len());
+    let mut answers = Vec::with_capacity(places.len());
+    for places in places.clone().step_by(CHUNK).map(|start| start..(start + CHUNK).min(places.end)) {
+        let rows: Vec<&[f64]> = table.signals[places.clone()].iter().map(Vec::as_slice).collect();
+        answers.extend(changes_of_rows(&rows, &detection, threads));
+        progress.add(places.len());
+    }
+    let found = places.zip(answers).map(|(place, answer)| {
         let signal = table.header.names[place].clone();
-        match changes(&table.signals[place], &detection) {
+        match answer {
             Ok(found) => {
                 let inner = found.ends.iter().zip(&found.earliest);
                 let change = |(&point, &earliest): (&usize, &usize)| ChangePoint {
@@ -128,6 +144,10 @@ pub fn text(found: &[SignalChanges]) -> String {
 mod tests {
     use super::*;
 
+    fn all(table: &Table, asked: &ChangesAsked) -> Result<Vec<SignalChanges>, Error> {
+        find(table, asked, NonZeroUsize::MIN, &Progress::default())
+    }
+
     #[test]
     fn the_step_is_where_it_is_and_odd_signals_are_named() {
         let step: Vec<f64> = (0..63).map(|point| if point < 33 { 0.0 } else { 5.0 }).collect();
@@ -139,7 +159,7 @@ mod tests {
         let table =
             Table::new(0, 60_000, names, vec![step, gap, infinite, vec![1.0; 63], vec![f64::NAN; 63]])
                 .unwrap();
-        let found = find(&table, &ChangesAsked::default()).unwrap();
+        let found = all(&table, &ChangesAsked::default()).unwrap();
         let points =
             |place: usize| found[place].changes.iter().map(|change| change.point).collect::<Vec<_>>();
         assert_eq!((points(0), points(1), points(3)), (vec![33], vec![34], vec![]));
@@ -151,14 +171,14 @@ mod tests {
         assert!(found[4].error.as_ref().unwrap().contains("too few"), "{:?}", found[4]);
         assert!(text(&found).contains("step  1970-01-01T00:33:00Z (point 33)"), "{}", text(&found));
         let only = ChangesAsked { signal: Some("gap".into()), ..ChangesAsked::default() };
-        assert_eq!(find(&table, &only).unwrap().len(), 1);
+        assert_eq!(all(&table, &only).unwrap().len(), 1);
         for wrong in [
             ChangesAsked { model: "l3".into(), ..ChangesAsked::default() },
             ChangesAsked { min_size: 0, ..ChangesAsked::default() },
             ChangesAsked { penalty: Some(f64::NAN), ..ChangesAsked::default() },
             ChangesAsked { signal: Some("nobody".into()), ..ChangesAsked::default() },
         ] {
-            assert!(find(&table, &wrong).is_err(), "{wrong:?}");
+            assert!(all(&table, &wrong).is_err(), "{wrong:?}");
         }
     }
 }

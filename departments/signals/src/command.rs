@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use backlot_department::{CommandContext, CommandError, House};
 use backlot_series::Source;
@@ -13,7 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::changes::{self, ChangesAsked};
 use crate::kinds::{report, spec};
 use crate::live::{Gate, LiveAsked};
-use crate::{Asked, Error, Explanation, Table, TableReader, explain, read, remote, text};
+use crate::progress::{Progress, told};
+use crate::{Asked, Error, Explanation, Table, TableReader, explain_counted, read, remote, text};
 
 pub(crate) fn command() -> Command {
     Command::new("signals")
@@ -78,8 +80,12 @@ async fn run_changes(matches: &ArgMatches, context: &CommandContext) -> Result<E
         min_size: matches.get_one("min-size").copied().unwrap_or(usual.min_size),
         penalty: matches.get_one("penalty").copied(),
     };
-    let found = tokio::task::spawn_blocking(move || changes::find(&read::table(&path)?, &asked)).await;
-    let found = found.map_err(|error| failed(&error))?.map_err(refuse)?;
+    let progress = Arc::new(Progress::default());
+    let counted = progress.clone();
+    let finding = tokio::task::spawn_blocking(move || {
+        changes::find(&read::table(&path)?, &asked, processors(), &counted)
+    });
+    let found = told(finding, progress).await.map_err(|error| failed(&error))?.map_err(refuse)?;
     context.print(&found, |found| changes::text(found))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -184,21 +190,23 @@ async fn compute(
     table: impl FnOnce() -> Result<Table, Error> + Send + 'static,
     asked: Asked,
 ) -> Result<Answer, CommandError> {
-    let threads = matches
-        .get_one::<NonZeroUsize>("threads")
-        .copied()
-        .or_else(|| std::thread::available_parallelism().ok())
-        .unwrap_or(NonZeroUsize::MIN);
+    let threads = matches.get_one::<NonZeroUsize>("threads").copied().unwrap_or_else(processors);
     let is_drawn = matches.contains_id("out");
+    let progress = Arc::new(Progress::default());
+    let counted = progress.clone();
     let computed = tokio::task::spawn_blocking(move || -> Result<_, Error> {
         let table = table()?;
-        let explanation = explain(&table, &asked, threads)?;
+        let explanation = explain_counted(&table, &asked, threads, &counted)?;
         // Only figures need the table again.
         let table = if is_drawn { table } else { Table { signals: Vec::new(), ..table } };
         let reader = TableReader::open(std::io::Cursor::new(table.to_bytes()))?;
         Ok(Answer::Here(Box::new(explanation), reader))
     });
-    computed.await.map_err(|error| failed(&error))?.map_err(refuse)
+    told(computed, progress).await.map_err(|error| failed(&error))?.map_err(refuse)
+}
+
+fn processors() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn failed(error: &dyn std::fmt::Display) -> CommandError {

@@ -1,8 +1,8 @@
 //! Reading CSV.
 //!
 //! The first line names the columns, the first of which is the time; every further line is one point of all signals. Times are RFC 3339, or numbers of
-//! seconds since 1970 (milliseconds from 10¹¹ on), and rise from line to line. A field that is empty, `NaN`, `null` or `NA` is a missing point. Names may
-//! stand in double quotes. Times need not be regular, see [`Table::from_columns`].
+//! seconds since 1970 (milliseconds from 10¹¹ on), and rise from line to line. A field that is empty, `NaN`, `null`, `NA`, `N/A`, `None` or `<NA>` is a missing point. Names and
+//! numbers may stand in double quotes. Times need not be regular, see [`Table::from_columns`].
 //!
 //! An incident waits for this: the lines are shared out over the processors, each part is parsed row after row, and then turned into columns a strip of
 //! columns at a time, so that every row's cache line is read once for all of the strip.
@@ -28,14 +28,17 @@ pub(crate) fn read(text: &str) -> Result<Table, Error> {
         return Err(Error::Table("is empty; give a line of names".into()));
     }
     let (first, body) = text.split_once('\n').unwrap_or((text, ""));
-    let mut names = fields(first.trim_end_matches('\r'));
+    let wrong = |reason: String| Error::Csv { line: 1, reason };
+    let Some(mut names) = fields(first.trim_end_matches('\r')) else {
+        return Err(wrong("a double quote is not closed; close it, or double it inside a name".into()));
+    };
     if names.len() < 2 {
-        return Err(Error::Csv {
-            line: 1,
-            reason: "there is no signal beside the time; separate names by commas".into(),
-        });
+        return Err(wrong("there is no signal beside the time; separate names by commas".into()));
     }
     names.remove(0);
+    if let Some(place) = names.iter().position(String::is_empty) {
+        return Err(wrong(format!("column {} has no name; name it", place + 2)));
+    }
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let parts = parts(body, threads.min(body.len() / PART_BYTES + 1));
     let width = names.len();
@@ -187,8 +190,8 @@ fn shortened(text: &str) -> String {
     text.chars().take(40).collect()
 }
 
-/// The fields of a line of names: between commas, quotes taken off and doubled ones halved.
-fn fields(line: &str) -> Vec<String> {
+/// The fields of a line of names: between commas, quotes taken off and doubled ones halved. `None` when a quote is left open.
+fn fields(line: &str) -> Option<Vec<String>> {
     let mut fields = vec![String::new()];
     let mut is_quoted = false;
     let mut characters = line.chars().peekable();
@@ -204,14 +207,19 @@ fn fields(line: &str) -> Vec<String> {
             other => fields[last].push(other),
         }
     }
-    fields.into_iter().map(|field| field.trim().to_owned()).collect()
+    (!is_quoted).then(|| fields.into_iter().map(|field| field.trim().to_owned()).collect())
 }
 
 fn parse_value(text: &str) -> Option<f64> {
-    match text {
-        "" | "NaN" | "nan" | "null" | "NA" => Some(f64::NAN),
-        other => other.parse().ok(),
-    }
+    plain_value(text).or_else(|| plain_value(text.strip_prefix('"')?.strip_suffix('"')?.trim()))
+}
+
+/// Most are numbers; what is not is looked at only then. Rust's own parser takes NaN and infinities in any case.
+fn plain_value(text: &str) -> Option<f64> {
+    text.parse().ok().or(match text {
+        "" | "null" | "NULL" | "NA" | "N/A" | "n/a" | "None" | "<NA>" => Some(f64::NAN),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -228,6 +236,20 @@ mod tests {
             assert!(parts.iter().all(|part| part.is_empty() || part.ends_with('\n')));
         }
         assert_eq!(parts("one line without an end", 4).concat(), "one line without an end");
+    }
+
+    #[test]
+    fn exports_of_other_programs_are_understood_and_broken_names_are_named() {
+        let table = read("t,a,b,c\r\n0,\"1.5\",N/A,inf\r\n60,\"\",<NA>,-NaN\r\n").unwrap();
+        assert_eq!((table.signals[0][0], table.signals[2][0]), (1.5, f64::INFINITY));
+        assert!(table.signals[0][1].is_nan() && table.signals[1][0].is_nan() && table.signals[2][1].is_nan());
+        let refusal = |text: &str| read(text).unwrap_err().to_string();
+        assert!(
+            refusal("t,\"a,b\n0,1\n60,1\n").contains("line 1 of the table: a double quote is not closed")
+        );
+        assert!(refusal("t,a,,b\n0,1,2,3\n60,1,2,3\n").contains("column 3 has no name"));
+        let quotes = "\"".repeat(1 << 20);
+        assert!(refusal(&format!("t,a\n0,{quotes}\n")).contains("is no number"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The door: explanations for programs.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,6 +20,7 @@ use crate::changes::{self, ChangesAsked};
 use crate::department::DOOR;
 use crate::kinds::spec;
 use crate::live::{Gate, LiveAsked};
+use crate::progress::Progress;
 use crate::read::{self, Form};
 use crate::{Asked, Error};
 
@@ -30,6 +32,9 @@ const MOST_WAIT: Duration = Duration::from_secs(30);
 
 /// Values whose change points a client may wait for: seconds of work with the usual cost.
 const MOST_CHANGES_VALUES: usize = 1 << 21;
+
+/// The same for costs whose search may compare all pairs of places of a signal: a thousand signals of a day of minutes.
+const MOST_CHANGES_PAIRS: usize = 1 << 31;
 
 /// What the door and the pages work with.
 #[derive(Clone)]
@@ -159,7 +164,17 @@ async fn changes_of(query: Query<ChangesAsked>, body: Bytes) -> Result<Response,
                 "change points of more than {MOST_CHANGES_VALUES} values are not looked for while a client waits; use `backlot signals changes`"
             )));
         }
-        changes::find(&table, &query.0)
+        let pairs = table.signals.len().saturating_mul(table.header.points.saturating_pow(2));
+        if query.0.model != ChangesAsked::default().model && pairs > MOST_CHANGES_PAIRS {
+            return Err(Error::Parameter(format!(
+                "the cost {} is too slow for {} signals of {} points while a client waits; use `backlot signals changes`, or the cost l2",
+                query.0.model,
+                table.signals.len(),
+                table.header.points
+            )));
+        }
+        let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        changes::find(&table, &query.0, threads, &Progress::default())
     });
     let found = found.await.map_err(|error| ApiError::internal(&error))?.map_err(|error| refuse(&error))?;
     Ok(axum::Json(found).into_response())

@@ -11,6 +11,7 @@ use backlot_signals_kernels::explain::{
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::progress::Progress;
 use crate::question::{Asked, show_time};
 use crate::table::{Header, Table};
 
@@ -145,6 +146,20 @@ pub fn examine(
 /// # Errors
 /// No such signal, a question that cannot be answered.
 pub fn explain(table: &Table, asked: &Asked, threads: NonZeroUsize) -> Result<Explanation, Error> {
+    explain_counted(table, asked, threads, &Progress::default())
+}
+
+/// As [`explain`], counting the signals that are done with.
+///
+/// # Errors
+/// As [`explain`].
+pub fn explain_counted(
+    table: &Table,
+    asked: &Asked,
+    threads: NonZeroUsize,
+    progress: &Progress,
+) -> Result<Explanation, Error> {
+    progress.begin(table.signals.len());
     let alert = table.header.place(&asked.alert)?;
     let question = asked.question(&table.header)?;
     let reference = Reference::new(&table.signals[alert], question.clone())?;
@@ -155,6 +170,7 @@ pub fn explain(table: &Table, asked: &Asked, threads: NonZeroUsize) -> Result<Ex
         while let Some(places) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
             let found = examine(&reference, alert, places.clone(), &table.signals[places.clone()])?;
             done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(found);
+            progress.add(places.len());
         }
         Ok(())
     };

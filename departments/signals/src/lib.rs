@@ -37,6 +37,7 @@ pub mod figure;
 pub mod kinds;
 pub mod live;
 mod pages;
+mod progress;
 mod question;
 pub mod read;
 mod remote;
@@ -47,8 +48,9 @@ pub mod text;
 pub use department::Signals;
 pub use error::Error;
 pub use explanation::{
-    Alert, CHUNK, Correlation, Entry, Explanation, Group, Skipped, chunks, examine, explain,
+    Alert, CHUNK, Correlation, Entry, Explanation, Group, Skipped, chunks, examine, explain, explain_counted,
 };
+pub use progress::Progress;
 pub use question::Asked;
 pub use settings::Settings;
 pub use table::{Header, Table, TableReader};

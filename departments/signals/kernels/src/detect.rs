@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cost::{Cost, Model};
+use crate::cost::{Cost, MAX_KERNEL_POINTS, Model};
 use crate::penalty::Noise;
-use crate::segment::{Grid, least_squares, pelt};
+use crate::segment::{Grid, functional, pelt};
 use crate::{Error, Observed, Signal};
 
 /// How much a change point must gain.
@@ -60,7 +60,6 @@ pub struct Changes {
 pub fn changes(values: &[f64], detection: &Detection) -> Result<Changes, Error> {
     let observed = Observed::of(values)?;
     let points = observed.values.len();
-    let signal = Signal::scalar(&observed.values)?;
     let is_level = detection.model == Model::L2;
     let noise = (detection.penalty == Penalty::Auto && is_level).then(|| Noise::of(&observed.values));
     let penalty = match (detection.penalty, noise) {
@@ -74,8 +73,9 @@ pub fn changes(values: &[f64], detection: &Detection) -> Result<Changes, Error> 
         if points < detection.min_size.max(1) {
             return Err(short(detection.min_size.max(1)));
         }
-        least_squares(&signal, Grid::every(detection.min_size), penalty)?
+        functional(&observed.values, detection.min_size, penalty)?
     } else {
+        let signal = Signal::scalar(&observed.values)?;
         let cost = detection.model.fit(&signal)?;
         let min_size = detection.min_size.max(cost.min_size());
         if points < min_size {
@@ -90,12 +90,21 @@ pub fn changes(values: &[f64], detection: &Detection) -> Result<Changes, Error> 
     Ok(Changes { ends, earliest, penalty, noise })
 }
 
-/// [`changes`] of each row, on so many threads, on whose number the answers do not depend.
+/// Memory for the tables of kernel costs: two of the longest signals that there are.
+const MOST_TABLE_BYTES: usize = 1 << 30;
+
+/// [`changes`] of each row, on so many threads, on whose number the answers do not depend; on fewer where a kernel's cost takes much memory for each.
 pub fn changes_of_rows(
     rows: &[&[f64]],
     detection: &Detection,
     threads: NonZeroUsize,
 ) -> Vec<Result<Changes, Error>> {
+    let longest = rows.iter().map(|row| row.len()).max().unwrap_or(0).min(MAX_KERNEL_POINTS);
+    let at_once = match detection.model {
+        Model::Rbf { .. } | Model::Cosine => MOST_TABLE_BYTES / (size_of::<f64>() * longest.max(1).pow(2)),
+        _ => usize::MAX,
+    };
+    let threads = threads.get().min(rows.len()).min(at_once).max(1);
     let next = AtomicUsize::new(0);
     // Signals take unequal time, so each thread takes the next row when it has done one.
     let run = || {
@@ -107,7 +116,7 @@ pub fn changes_of_rows(
         }
     };
     let mut found = std::thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads.get().min(rows.len().max(1))).map(|_| scope.spawn(run)).collect();
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mut found = run();
         for helper in helpers {
             found.extend(helper.join().expect("invariant: kernels do not panic"));

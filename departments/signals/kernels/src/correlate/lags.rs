@@ -1,212 +1,343 @@
-//! Sums of products over many lags, with a third of the multiplications.
+//! Sums of products over many lags, by spectra.
 //!
-//! `r(k) = Σ a(t)·x(t + k)` for all lags at once, with every second value apart (a₀, a₁ and x₀, x₁; x₀′ is x₀ one place on):
+//! `r(k) = Σ a(t)·x(t + k)` for the lags from −R to R. Three things make that cheap (A. Oppenheim, R. Schafer, Discrete-Time Signal Processing, 8.7, for the first):
 //!
-//! ```text
-//! r(2v)     = Σ a₀·x₀ + Σ a₁·x₁ = P + Σ a₀·(x₀ − x₁)       P = Σ (a₀ + a₁)·x₁
-//! r(2v + 1) = Σ a₀·x₁ + Σ a₁·x₀′ = P + Σ a₁·(x₀′ − x₁)
-//! ```
+//! - **Blocks.** a is cut into blocks of B points, x into stretches of N = B + 2R around them. Each stretch is transformed and multiplied by the conjugate transform of its block, which is known beforehand; the products are
+//!   summed, and only their sum is transformed back. N is a power of two chosen for the number of lags, so everything stays in the first cache.
+//! - **Halves.** A transform takes complex numbers. With H half the points, α(t) = a(t) + i·a(t + H) and z(t) = x(t) + i·x(t + H), the real part of Σ α̅(t)·z(t + k) is r(k): half as many blocks, and nothing to untangle.
+//! - **No order.** The transform by halving frequencies leaves them in an odd order, the one by halving time takes them in it, and what is between does not mind.
 //!
-//! Three sums over half the points and half the lags take the place of four (S. Winograd, Arithmetic Complexity of Computations, 1980; in filters, fast FIR algorithms), and again for each of the three, until few
-//! lags are left: for 121 lags four times, which leaves 81 sums in place of 256. What depends on the first signal alone is prepared once ([`Comb`]). Each sum is taken in the order of time, for any number of
-//! signals side by side, so the answer has the same bits for one signal and for a table, on every instruction set and any number of threads.
+//! [`LANES`] signals stand side by side, each in its own lane, with the same arithmetic whatever stands beside it. So the answer has the same bits for one signal and for a table, on every instruction set
+//! and any number of threads.
 
 use crate::isa::{Isa, kernel};
 
+/// Signals side by side: one AVX2 register.
+pub(super) const LANES: usize = 4;
+
 /// Values of signals side by side at one time.
-pub(super) type Lane<const W: usize> = [f64; W];
+pub(super) type Lane = [f64; LANES];
 
-/// Signals side by side in a table: one AVX2 register, so that the sums of [`GROUP`] lags stay in registers.
-pub(super) const TABLE: usize = 4;
+/// Real and imaginary parts, side by side.
+type Point = [Lane; 2];
 
-/// Lags that are summed at once: as many sums as keep the adders busy.
-const GROUP: usize = 8;
+/// The least transform: of one step by halving into quarters before the last one.
+const LEAST: usize = 16;
 
-/// Halvings at most: each adds as many additions as the one before saves fewer multiplications.
-const DEEPEST: usize = 4;
+/// e^(−2πi·jk/n) for k of 1, 2, 3.
+type Turns = [[f64; 2]; 3];
 
-/// The first signal, split.
+/// Turns of a transform of some size, those of the first step first.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Comb {
-    points: usize,
-    lags: usize,
-    depth: usize,
-    /// Lags and points of a leaf.
-    leaf_lags: usize,
-    leaf_points: usize,
-    /// The parts that are left after all halvings, in the order in which they are met.
-    leaves: Vec<f64>,
+struct Steps {
+    size: usize,
+    /// Of the step into halves that sizes which are no power of four begin with.
+    halves: Vec<[f64; 2]>,
+    /// Of each step into quarters but the last, which has none.
+    quarters: Vec<Vec<Turns>>,
 }
 
-/// Every part's a₀ + a₁, a₀ and a₁ in its place. Parts are `points` long.
-fn split(parts: &[f64], points: usize) -> Vec<f64> {
-    let mut split = Vec::with_capacity(parts.len() / 2 * 3);
-    for part in parts.chunks_exact(points) {
-        let pairs = part.as_chunks::<2>().0;
-        split.extend(pairs.iter().map(|[even, odd]| even + odd));
-        split.extend(pairs.iter().map(|[even, _]| even));
-        split.extend(pairs.iter().map(|[_, odd]| odd));
+impl Steps {
+    fn new(size: usize) -> Self {
+        let turn = |numerator: usize, of: usize| {
+            let angle = -std::f64::consts::TAU * (numerator % of) as f64 / of as f64;
+            [libm::cos(angle), libm::sin(angle)]
+        };
+        let is_odd = size.trailing_zeros() % 2 == 1;
+        let halves = if is_odd { (0..size / 2).map(|j| turn(j, size)).collect() } else { Vec::new() };
+        let mut length = if is_odd { size / 2 } else { size };
+        let mut quarters = Vec::new();
+        while length > 4 {
+            quarters.push((0..length / 4).map(|j| [1, 2, 3].map(|k| turn(j * k, length))).collect());
+            length /= 4;
+        }
+        Self { size, halves, quarters }
     }
-    split
 }
 
-impl Comb {
+/// The first signal, by its spectra.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Spectra {
+    points: usize,
+    reach: usize,
+    /// Half the points.
+    half: usize,
+    /// Points of a block.
+    block: usize,
+    steps: Steps,
+    /// Of each block, conjugate and divided by the size, in the transform's order.
+    blocks: Vec<Vec<[f64; 2]>>,
+}
+
+/// The size that takes the fewest operations.
+fn size_for(half: usize, reach: usize) -> usize {
+    let least = (2 * reach + 1).next_power_of_two().max(LEAST);
+    let most = (half + 2 * reach).next_power_of_two().max(least);
+    let work = |size: usize| {
+        let blocks = half.div_ceil(size - 2 * reach);
+        // Additions and multiplications: a transform for each block and one back, and a product for each block.
+        (blocks + 1) * size * (4 * size.ilog2() as usize) + blocks * size * 8
+    };
+    let sizes = std::iter::successors(Some(least), |size| (*size < most).then_some(2 * size));
+    sizes.min_by_key(|size| work(*size)).unwrap_or(most)
+}
+
+impl Spectra {
     /// For lags from −`reach` to `reach`.
     pub(super) fn new(values: &[f64], reach: usize) -> Self {
+        let isa = Isa::detect();
         let points = values.len();
-        let lags = 2 * reach + 1;
-        let is_worth = |depth: &usize| lags.div_ceil(1 << depth) >= GROUP && points >> depth >= GROUP;
-        let depth = (1..=DEEPEST).take_while(is_worth).last().unwrap_or(0);
-        let leaf_points = points.div_ceil(1 << depth);
-        let leaf_lags = lags.div_ceil(1 << depth).next_multiple_of(GROUP);
-        let mut leaves = values.to_vec();
-        leaves.resize(leaf_points << depth, 0.0);
-        for level in (1..=depth).rev() {
-            leaves = split(&leaves, leaf_points << level);
+        let half = points.div_ceil(2).max(1);
+        let size = size_for(half, reach);
+        let block = size - 2 * reach;
+        let steps = Steps::new(size);
+        let scale = 1.0 / size as f64;
+        let mut work = vec![[[0.0; LANES]; 2]; size];
+        let value = |place: usize| values.get(place).copied().unwrap_or(0.0);
+        let mut blocks = Vec::new();
+        for start in (0..half).step_by(block) {
+            let mut real = vec![[0.0; LANES]; size];
+            let mut imaginary = real.clone();
+            for (place, t) in (start..half.min(start + block)).enumerate() {
+                real[place] = [value(t); LANES];
+                imaginary[place] = [value(t + half); LANES];
+            }
+            first_step(isa, &steps, &real, &imaginary, &mut work);
+            quarter_steps(isa, &steps, &mut work);
+            let mut spectrum = vec![[[0.0; LANES]; 2]; size];
+            let ones = vec![[1.0, 0.0]; size];
+            last_step(isa, &work, &ones, &mut spectrum);
+            blocks.push(spectrum.iter().map(|[re, im]| [re[0] * scale, -im[0] * scale]).collect());
         }
-        Self { points, lags, depth, leaf_lags, leaf_points, leaves }
+        Self { points, reach, half, block, steps, blocks }
     }
 
     /// Whether it is for these lags.
     pub(super) fn is_for(&self, reach: usize) -> bool {
-        self.lags == 2 * reach + 1
+        self.reach == reach
+    }
+
+    fn lags(&self) -> usize {
+        2 * self.reach + 1
     }
 }
 
-/// Memory for the parts of second signals.
+/// Memory for second signals.
 #[derive(Debug)]
-pub(super) struct Bench<const W: usize> {
+pub(super) struct Bench {
     /// The second signals, with zeros around them.
-    padded: Vec<Lane<W>>,
-    levels: Vec<Level<W>>,
-    sums: Vec<Lane<W>>,
+    padded: Vec<Lane>,
+    /// One stretch's transform.
+    work: Vec<Point>,
+    /// The sum of products.
+    total: Vec<Point>,
+    sums: Vec<Lane>,
 }
 
-/// What one halving makes.
-#[derive(Debug, Default)]
-struct Level<const W: usize> {
-    part: Vec<Lane<W>>,
-    /// The sums of the three parts, one after another.
-    sums: Vec<Lane<W>>,
-}
-
-impl<const W: usize> Bench<W> {
-    pub(super) fn new(comb: &Comb) -> Self {
-        let room = |halvings: usize| (comb.leaf_points + comb.leaf_lags) << (comb.depth - halvings);
-        let level = |halvings: usize| Level {
-            part: vec![[0.0; W]; room(halvings)],
-            sums: vec![[0.0; W]; 3 * (comb.leaf_lags << (comb.depth - halvings))],
-        };
+impl Bench {
+    pub(super) fn new(spectra: &Spectra) -> Self {
+        let size = spectra.steps.size;
+        let last = (spectra.blocks.len() - 1) * spectra.block + size + spectra.half;
+        let padded = last.max(spectra.reach + spectra.points);
         Self {
-            padded: vec![[0.0; W]; room(0)],
-            levels: (1..=comb.depth).map(level).collect(),
-            sums: vec![[0.0; W]; comb.leaf_lags << comb.depth],
+            padded: vec![[0.0; LANES]; padded],
+            work: vec![[[0.0; LANES]; 2]; size],
+            total: vec![[[0.0; LANES]; 2]; size],
+            sums: vec![[0.0; LANES]; spectra.lags()],
         }
     }
 
     /// Where the second signals go. What stands there is that of the last time.
-    pub(super) fn places(&mut self, comb: &Comb) -> &mut [Lane<W>] {
-        let reach = comb.lags / 2;
-        &mut self.padded[reach..reach + comb.points]
+    pub(super) fn places(&mut self, spectra: &Spectra) -> &mut [Lane] {
+        &mut self.padded[spectra.reach..spectra.reach + spectra.points]
     }
 
     /// The sums of all lags.
-    pub(super) fn sums(&mut self, isa: Isa, comb: &Comb) -> &[Lane<W>] {
-        let mut leaves = comb.leaves.chunks_exact(comb.leaf_points);
-        halve(isa, &mut leaves, &self.padded, &mut self.levels, &mut self.sums);
-        &self.sums[..comb.lags]
+    pub(super) fn sums(&mut self, isa: Isa, spectra: &Spectra) -> &[Lane] {
+        let Self { padded, work, total, sums } = self;
+        let size = spectra.steps.size;
+        total.fill([[0.0; LANES]; 2]);
+        for (number, spectrum) in spectra.blocks.iter().enumerate() {
+            let start = number * spectra.block;
+            let real = &padded[start..start + size];
+            let imaginary = &padded[start + spectra.half..start + spectra.half + size];
+            first_step(isa, &spectra.steps, real, imaginary, work);
+            quarter_steps(isa, &spectra.steps, work);
+            last_step(isa, work, spectrum, total);
+        }
+        back(isa, &spectra.steps, total, sums);
+        sums
     }
 }
 
-/// The sums of one part, by its halves or, where there are none, directly.
-fn halve<'a, const W: usize>(
-    isa: Isa,
-    leaves: &mut impl Iterator<Item = &'a [f64]>,
-    x: &[Lane<W>],
-    levels: &mut [Level<W>],
-    sums: &mut [Lane<W>],
-) {
-    let Some((level, deeper)) = levels.split_first_mut() else {
-        let leaf = leaves.next().expect("invariant: a leaf for each part");
-        return follow::<W>(isa, leaf, x, sums);
-    };
-    let third = sums.len() / 2;
-    for (number, child) in level.sums.chunks_exact_mut(third).enumerate() {
-        match number {
-            0 => odd::<W>(isa, x, &mut level.part),
-            1 => before::<W>(isa, x, &mut level.part),
-            _ => after::<W>(isa, x, &mut level.part),
+/// The operations, inlined into each instruction set's version.
+#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+mod complex {
+    use super::{LANES, Lane, Point};
+
+    #[inline(always)]
+    fn each(operation: impl Fn(usize) -> f64) -> Lane {
+        let mut lanes = [0.0; LANES];
+        for lane in 0..LANES {
+            lanes[lane] = operation(lane);
         }
-        halve(isa, leaves, &level.part, deeper, child);
+        lanes
     }
-    join::<W>(isa, &level.sums, sums);
+
+    #[inline(always)]
+    pub(super) fn plus(a: Point, b: Point) -> Point {
+        [each(|lane| a[0][lane] + b[0][lane]), each(|lane| a[1][lane] + b[1][lane])]
+    }
+
+    #[inline(always)]
+    pub(super) fn minus(a: Point, b: Point) -> Point {
+        [each(|lane| a[0][lane] - b[0][lane]), each(|lane| a[1][lane] - b[1][lane])]
+    }
+
+    /// −i·(a − b).
+    #[inline(always)]
+    pub(super) fn minus_turned(a: Point, b: Point) -> Point {
+        [each(|lane| a[1][lane] - b[1][lane]), each(|lane| b[0][lane] - a[0][lane])]
+    }
+
+    #[inline(always)]
+    pub(super) fn times(a: Point, [re, im]: [f64; 2]) -> Point {
+        [each(|lane| a[0][lane] * re - a[1][lane] * im), each(|lane| a[1][lane] * re + a[0][lane] * im)]
+    }
+
+    /// By the conjugate.
+    #[inline(always)]
+    pub(super) fn times_back(a: Point, [re, im]: [f64; 2]) -> Point {
+        [each(|lane| a[0][lane] * re + a[1][lane] * im), each(|lane| a[1][lane] * re - a[0][lane] * im)]
+    }
+
+    /// The four sums of a step into quarters.
+    #[inline(always)]
+    pub(super) fn quarters(a: Point, b: Point, c: Point, d: Point) -> [Point; 4] {
+        let (even, even_less) = (plus(a, c), minus(a, c));
+        let (odd, odd_less) = (plus(b, d), minus_turned(b, d));
+        [plus(even, odd), plus(even_less, odd_less), minus(even, odd), minus(even_less, odd_less)]
+    }
+}
+
+use complex::{minus, plus, quarters, times, times_back};
+
+/// Four parts of this length.
+#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+#[inline(always)]
+fn parts<T>(slice: &[T], length: usize) -> [&[T]; 4] {
+    [0, 1, 2, 3].map(|part| &slice[part * length..][..length])
+}
+
+/// Four parts of this length.
+#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+#[inline(always)]
+fn parts_mut<T>(slice: &mut [T], length: usize) -> [&mut [T]; 4] {
+    let (left, right) = slice.split_at_mut(2 * length);
+    let (a, b) = left.split_at_mut(length);
+    let (c, d) = right.split_at_mut(length);
+    [a, b, c, &mut d[..length]]
 }
 
 kernel! {
-    /// x₁.
-    fn odd[const W: usize][W](x: &[Lane<W>], part: &mut [Lane<W>]) {
-        for (part, [_, odd]) in part.iter_mut().zip(x.as_chunks::<2>().0) {
-            *part = *odd;
-        }
-    }
-}
-
-kernel! {
-    /// x₀ − x₁.
-    fn before[const W: usize][W](x: &[Lane<W>], part: &mut [Lane<W>]) {
-        for (part, [even, odd]) in part.iter_mut().zip(x.as_chunks::<2>().0) {
-            let mut less = [0.0; W];
-            for lane in 0..W {
-                less[lane] = even[lane] - odd[lane];
+    /// From the signals into `work`.
+    fn first_step[][](steps: &Steps, real: &[Lane], imaginary: &[Lane], work: &mut [Point]) {
+        if !steps.halves.is_empty() {
+            let (left, right) = work.split_at_mut(steps.size / 2);
+            let (real_left, real_right) = real.split_at(steps.size / 2);
+            let (imaginary_left, imaginary_right) = imaginary.split_at(steps.size / 2);
+            for (j, turn) in steps.halves.iter().enumerate() {
+                let a = [real_left[j], imaginary_left[j]];
+                let b = [real_right[j], imaginary_right[j]];
+                left[j] = plus(a, b);
+                right[j] = times(minus(a, b), *turn);
             }
-            *part = less;
+            return;
+        }
+        let Some(turns) = steps.quarters.first() else { return };
+        let quarter = turns.len();
+        let (real, imaginary) = (parts(real, quarter), parts(imaginary, quarter));
+        let [one, two, three, four] = parts_mut(work, quarter);
+        for (j, turns) in turns.iter().enumerate() {
+            let at = |part: usize| [real[part][j], imaginary[part][j]];
+            let [a, b, c, d] = quarters(at(0), at(1), at(2), at(3));
+            (one[j], two[j]) = (a, times(b, turns[0]));
+            (three[j], four[j]) = (times(c, turns[1]), times(d, turns[2]));
         }
     }
 }
 
 kernel! {
-    /// x₀′ − x₁.
-    fn after[const W: usize][W](x: &[Lane<W>], part: &mut [Lane<W>]) {
-        let later = x.get(1..).unwrap_or_default();
-        for (part, [odd, next]) in part.iter_mut().zip(later.as_chunks::<2>().0) {
-            let mut less = [0.0; W];
-            for lane in 0..W {
-                less[lane] = next[lane] - odd[lane];
-            }
-            *part = less;
-        }
-    }
-}
-
-kernel! {
-    /// r from P and the two others.
-    fn join[const W: usize][W](parts: &[Lane<W>], whole: &mut [Lane<W>]) {
-        let third = parts.len() / 3;
-        let (both, rest) = parts.split_at(third);
-        let (before, after) = rest.split_at(third);
-        let pairs = whole.as_chunks_mut::<2>().0;
-        for (((pair, both), before), after) in pairs.iter_mut().zip(both).zip(before).zip(after) {
-            for lane in 0..W {
-                pair[0][lane] = both[lane] + before[lane];
-                pair[1][lane] = both[lane] + after[lane];
-            }
-        }
-    }
-}
-
-kernel! {
-    /// `sums[k] = Σ a(t)·x(t + k)`, each in the order of time.
-    fn follow[const W: usize][W](a: &[f64], x: &[Lane<W>], sums: &mut [Lane<W>]) {
-        for (number, group) in sums.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-            let mut totals = [[0.0; W]; GROUP];
-            for (factor, values) in a.iter().zip(x[number * GROUP..].windows(GROUP)) {
-                for (total, value) in totals.iter_mut().zip(values) {
-                    for lane in 0..W {
-                        total[lane] += factor * value[lane];
-                    }
+    /// All steps between the first and the last.
+    fn quarter_steps[][](steps: &Steps, work: &mut [Point]) {
+        let done = usize::from(steps.halves.is_empty());
+        for turns in &steps.quarters[done..] {
+            for stretch in work.chunks_exact_mut(4 * turns.len()) {
+                let [one, two, three, four] = parts_mut(stretch, turns.len());
+                for (j, turns) in turns.iter().enumerate() {
+                    let [a, b, c, d] = quarters(one[j], two[j], three[j], four[j]);
+                    (one[j], two[j]) = (a, times(b, turns[0]));
+                    (three[j], four[j]) = (times(c, turns[1]), times(d, turns[2]));
                 }
             }
-            *group = totals;
+        }
+    }
+}
+
+kernel! {
+    /// The last step, multiplied by a spectrum and added to `total`.
+    fn last_step[][](work: &[Point], spectrum: &[[f64; 2]], total: &mut [Point]) {
+        let work = work.as_chunks::<4>().0;
+        let spectrum = spectrum.as_chunks::<4>().0;
+        let total = total.as_chunks_mut::<4>().0;
+        for ((work, spectrum), total) in work.iter().zip(spectrum).zip(total) {
+            let found = quarters(work[0], work[1], work[2], work[3]);
+            for part in 0..4 {
+                total[part] = plus(total[part], times(found[part], spectrum[part]));
+            }
+        }
+    }
+}
+
+kernel! {
+    /// Back to lags, as far as they are asked for; `total` is overwritten.
+    fn back[][](steps: &Steps, total: &mut [Point], sums: &mut [Lane]) {
+        for four in total.as_chunks_mut::<4>().0 {
+            let [a, b, c, d] = quarters(four[0], four[1], four[2], four[3]);
+            *four = [a, d, c, b];
+        }
+        let is_odd = !steps.halves.is_empty();
+        let inner = usize::from(!is_odd);
+        for turns in steps.quarters[inner..].iter().rev() {
+            for stretch in total.chunks_exact_mut(4 * turns.len()) {
+                let [one, two, three, four] = parts_mut(stretch, turns.len());
+                for (j, turns) in turns.iter().enumerate() {
+                    let (b, c) = (times_back(two[j], turns[0]), times_back(three[j], turns[1]));
+                    let [a, b, c, d] = quarters(one[j], b, c, times_back(four[j], turns[2]));
+                    (one[j], two[j], three[j], four[j]) = (a, d, c, b);
+                }
+            }
+        }
+        if is_odd {
+            let (left, right) = total.split_at(steps.size / 2);
+            for (j, sum) in sums.iter_mut().enumerate() {
+                let place = j % left.len();
+                let other = times_back(right[place], steps.halves[place]);
+                *sum = if place == j { plus(left[place], other)[0] } else { minus(left[place], other)[0] };
+            }
+            return;
+        }
+        let Some(turns) = steps.quarters.first() else { return };
+        let quarter = turns.len();
+        for (place, turns) in turns.iter().enumerate().take(sums.len()) {
+            let part = |number: usize| total[place + number * quarter];
+            let (b, c) = (times_back(part(1), turns[0]), times_back(part(2), turns[1]));
+            let [a, b, c, d] = quarters(part(0), b, c, times_back(part(3), turns[2]));
+            for (number, found) in [a, d, c, b].into_iter().enumerate() {
+                if let Some(sum) = sums.get_mut(place + number * quarter) {
+                    *sum = found[0];
+                }
+            }
         }
     }
 }

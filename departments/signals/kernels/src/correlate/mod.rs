@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 
-use self::lags::{Bench, Comb, TABLE};
+use self::lags::{Bench, LANES as TABLE, Lane, Spectra};
 use crate::Error;
 use crate::isa::{Isa, kernel};
 use crate::significance::normal_two_sided;
@@ -31,7 +31,7 @@ pub struct Standard {
     observed: usize,
     /// Made when they are first asked for.
     autocorrelation: OnceLock<Vec<f64>>,
-    comb: OnceLock<Comb>,
+    spectra: OnceLock<Spectra>,
 }
 
 impl PartialEq for Standard {
@@ -74,24 +74,26 @@ impl Moments {
 kernel! {
     /// Number, sum and greatest size of the values that are there.
     fn total[][](values: &[f64]) -> (f64, f64, f64) {
-        let (mut counts, mut sums, mut sizes) = ([0.0; LANES], [0.0; LANES], [0.0_f64; LANES]);
+        let (mut sums, mut sizes) = ([0.0; LANES], [0.0_f64; LANES]);
+        let mut is_missing = [0.0; LANES];
         let (blocks, rest) = values.as_chunks::<LANES>();
         let mut take = |lane: usize, value: f64| {
-            counts[lane] += if value.is_nan() { 0.0 } else { 1.0 };
-            sums[lane] += if value.is_nan() { 0.0 } else { value };
-            let size = value.abs();
+            let there = if value.is_nan() { 0.0 } else { value };
+            sums[lane] += there;
+            is_missing[lane] += if value.is_nan() { 1.0 } else { 0.0 };
+            let size = there.abs();
             sizes[lane] = if size > sizes[lane] { size } else { sizes[lane] };
         };
         for block in blocks {
-            for (lane, &value) in block.iter().enumerate() {
-                take(lane, value);
+            for lane in 0..LANES {
+                take(lane, block[lane]);
             }
         }
         for (lane, &value) in rest.iter().enumerate() {
             take(lane, value);
         }
         let largest = sizes.iter().fold(0.0, |most, &size| if size > most { size } else { most });
-        (counts.iter().sum(), sums.iter().sum(), largest)
+        (values.len() as f64 - is_missing.iter().sum::<f64>(), sums.iter().sum(), largest)
     }
 }
 
@@ -101,9 +103,9 @@ kernel! {
         let mut sums = [0.0; LANES];
         let (blocks, rest) = values.as_chunks::<LANES>();
         for block in blocks {
-            for (sum, value) in sums.iter_mut().zip(block) {
-                let square = (value - mean) * (value - mean);
-                *sum += if square.is_nan() { 0.0 } else { square };
+            for lane in 0..LANES {
+                let square = (block[lane] - mean) * (block[lane] - mean);
+                sums[lane] += if square.is_nan() { 0.0 } else { square };
             }
         }
         for (sum, value) in sums.iter_mut().zip(rest) {
@@ -128,7 +130,7 @@ impl Standard {
             values,
             observed: moments.observed,
             autocorrelation: OnceLock::new(),
-            comb: OnceLock::new(),
+            spectra: OnceLock::new(),
         }))
     }
 
@@ -138,9 +140,9 @@ impl Standard {
     }
 
     /// What correlation over these lags needs of it as the first signal. That of the lags asked for first is kept.
-    fn comb(&self, reach: usize) -> Cow<'_, Comb> {
-        let kept = self.comb.get_or_init(|| Comb::new(&self.values, reach));
-        if kept.is_for(reach) { Cow::Borrowed(kept) } else { Cow::Owned(Comb::new(&self.values, reach)) }
+    fn spectra(&self, reach: usize) -> Cow<'_, Spectra> {
+        let kept = self.spectra.get_or_init(|| Spectra::new(&self.values, reach));
+        if kept.is_for(reach) { Cow::Borrowed(kept) } else { Cow::Owned(Spectra::new(&self.values, reach)) }
     }
 
     /// The autocorrelation at lags from 0.
@@ -154,6 +156,34 @@ impl Standard {
     }
 }
 
+kernel! {
+    /// Rows side by side, each less its mean and times its scale, missing points 0.
+    fn standardise[][](rows: [&[f64]; TABLE], means: Lane, scales: Lane, places: &mut [Lane]) {
+        let tiles = rows.map(|row| row.as_chunks::<TABLE>());
+        let (blocks, rest) = places.as_chunks_mut::<TABLE>();
+        for (number, block) in blocks.iter_mut().enumerate() {
+            let mut tile = [[0.0; TABLE]; TABLE];
+            for lane in 0..TABLE {
+                let values = &tiles[lane].0[number];
+                for (out, value) in tile[lane].iter_mut().zip(values) {
+                    *out = if value.is_nan() { 0.0 } else { (value - means[lane]) * scales[lane] };
+                }
+            }
+            for (point, place) in block.iter_mut().enumerate() {
+                for lane in 0..TABLE {
+                    place[lane] = tile[lane][point];
+                }
+            }
+        }
+        for (point, place) in rest.iter_mut().enumerate() {
+            for lane in 0..TABLE {
+                let value = tiles[lane].1[point];
+                place[lane] = if value.is_nan() { 0.0 } else { (value - means[lane]) * scales[lane] };
+            }
+        }
+    }
+}
+
 /// r(lag) for the lags from −`reach` to `reach`, in this order.
 ///
 /// # Errors
@@ -163,12 +193,12 @@ pub fn lagged(first: &Standard, second: &Standard, reach: usize) -> Result<Vec<f
     if left != right {
         return Err(Error::Length { left, right });
     }
-    let comb = first.comb(reach);
-    let mut bench = Bench::<1>::new(&comb);
-    for (place, value) in bench.places(&comb).iter_mut().zip(&second.values) {
-        *place = [*value];
+    let spectra = first.spectra(reach);
+    let mut bench = Bench::new(&spectra);
+    for (place, value) in bench.places(&spectra).iter_mut().zip(&second.values) {
+        *place = [*value; TABLE];
     }
-    Ok(bench.sums(Isa::detect(), &comb).iter().map(|[sum]| *sum).collect())
+    Ok(bench.sums(Isa::detect(), &spectra).iter().map(|sum| sum[0]).collect())
 }
 
 /// r(lag) of one signal with each row of a table, row after row, each for the lags from −`reach` to `reach`; NaN for rows of fewer than four observed points or without
@@ -213,26 +243,28 @@ pub fn lagged_table_on(
     if let Some(row) = rows.iter().find(|row| row.len() != points) {
         return Err(Error::Length { left: points, right: row.len() });
     }
-    let comb = first.comb(reach);
+    let spectra = first.spectra(reach);
     let lags = 2 * reach + 1;
     let mut table = vec![f64::NAN; rows.len() * lags];
     let blocks = rows.len().div_ceil(TABLE).max(1);
     // Each thread takes a stretch of whole blocks.
     let stretch = blocks.div_ceil(threads.get()) * TABLE;
     let run = |rows: &[&[f64]], table: &mut [f64]| -> Result<(), Error> {
-        let mut bench = Bench::<TABLE>::new(&comb);
+        let mut bench = Bench::new(&spectra);
         for (rows, table) in rows.chunks(TABLE).zip(table.chunks_mut(TABLE * lags)) {
-            let places = bench.places(&comb);
             let mut is_varied = [false; TABLE];
+            // A row that is not there is the first one again.
+            let mut side_by_side = [rows[0]; TABLE];
+            let (mut means, mut scales) = ([0.0; TABLE], [0.0; TABLE]);
             for (lane, row) in rows.iter().enumerate() {
                 let moments = Moments::of(isa, row)?;
                 is_varied[lane] = moments.length.is_some();
-                let scale = moments.length.map_or(0.0, |length| 1.0 / length);
-                for (place, &value) in places.iter_mut().zip(*row) {
-                    place[lane] = moments.apply(value, scale);
-                }
+                side_by_side[lane] = row;
+                means[lane] = moments.mean;
+                scales[lane] = moments.length.map_or(0.0, |length| 1.0 / length);
             }
-            let sums = bench.sums(isa, &comb);
+            standardise(isa, side_by_side, means, scales, bench.places(&spectra));
+            let sums = bench.sums(isa, &spectra);
             for (lane, row) in table.chunks_exact_mut(lags).enumerate().filter(|(lane, _)| is_varied[*lane]) {
                 for (r, sum) in row.iter_mut().zip(sums) {
                     *r = sum[lane];
@@ -393,6 +425,35 @@ mod tests {
             assert!((r - naive).abs() < 1e-14);
         }
         assert!((dot(a.values(), a.values()) - 1.0).abs() < 1e-14);
+    }
+
+    #[test]
+    fn any_length_and_reach_gives_the_naive_sum() {
+        // Transforms of all kinds of sizes, one block and many, lags beyond the signal.
+        let sizes = [
+            (4, 0),
+            (5, 9),
+            (9, 3),
+            (64, 31),
+            (97, 1),
+            (200, 60),
+            (333, 332),
+            (1000, 5),
+            (1440, 60),
+            (1441, 120),
+        ];
+        for (points, reach) in sizes {
+            let (a, b) = (noise(points as u64, points), noise(points as u64 + 7, points));
+            let (a, b) = (Standard::of(&a).unwrap().unwrap(), Standard::of(&b).unwrap().unwrap());
+            let found = lagged(&a, &b, reach).unwrap();
+            assert_eq!(found.len(), 2 * reach + 1);
+            for (index, r) in found.iter().enumerate() {
+                let naive: f64 = (0..points)
+                    .filter_map(|t| Some(a.values()[t] * b.values().get((t + index).checked_sub(reach)?)?))
+                    .sum();
+                assert!((r - naive).abs() < 1e-14, "{points} {reach} {index}: {r} {naive}");
+            }
+        }
     }
 
     #[test]

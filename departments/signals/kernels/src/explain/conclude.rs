@@ -25,6 +25,10 @@ const SOON: usize = 8;
 /// So many followers count for 1 − 1/e.
 const FOLLOWERS: f64 = 3.0;
 
+/// Signals are compared with the leaders of this many clusters, those of the highest rank: with all of a hundred thousand signals that all changed in ways of their own, that would
+/// be ten billion comparisons, and nobody reads a list of a thousand clusters.
+const MOST_LEADERS: usize = 1000;
+
 /// One discovered signal, in its place of the ranking.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explained {
@@ -186,7 +190,7 @@ fn score(found: &mut [(Explained, &[f64])]) {
     }
 }
 
-/// Each signal joins the first leader that it is like, or leads.
+/// Each signal joins the first of [`MOST_LEADERS`] leaders that it is like, or leads.
 fn cluster(found: &mut [(Explained, &[f64])]) -> Vec<Cluster> {
     let mut clusters: Vec<Cluster> = Vec::new();
     let mut leaders: Vec<&[f64]> = Vec::new();
@@ -195,7 +199,9 @@ fn cluster(found: &mut [(Explained, &[f64])]) -> Vec<Cluster> {
         let joined = leaders.iter().position(|leader| likeness(leader, shape).abs() >= TOGETHER);
         let place = joined.unwrap_or(clusters.len());
         if joined.is_none() {
-            leaders.push(shape);
+            if leaders.len() < MOST_LEADERS {
+                leaders.push(shape);
+            }
             clusters.push(Cluster {
                 leader: explained.candidate,
                 members: Vec::new(),

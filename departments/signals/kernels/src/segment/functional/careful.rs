@@ -1,7 +1,7 @@
 //! The search that loses nothing to a large level: each start carries count, mean and squared distances of its segment and is updated as B. P. Welford does
 //! (1962). It takes twice the time of [`super::prefix`].
 
-use super::{LANES, Lanes, Piece, share};
+use super::{LANES, Lanes};
 use crate::isa::kernel;
 
 /// Starts in the order of time, each a lane of the arrays; the first `active` of them have the points that a segment must have.
@@ -15,9 +15,11 @@ struct Starts {
     count: Vec<Lanes>,
     mean: Vec<Lanes>,
     squares: Vec<Lanes>,
-    /// Where it is not above the newest start.
-    from: Vec<Lanes>,
-    to: Vec<Lanes>,
+    /// Its levels: those above `low` and below `high`, but for those from `hole_low` to `hole_high`.
+    low: Vec<Lanes>,
+    high: Vec<Lanes>,
+    hole_low: Vec<Lanes>,
+    hole_high: Vec<Lanes>,
 }
 
 impl Starts {
@@ -31,8 +33,10 @@ impl Starts {
                 &mut self.count,
                 &mut self.mean,
                 &mut self.squares,
-                &mut self.from,
-                &mut self.to,
+                &mut self.low,
+                &mut self.high,
+                &mut self.hole_low,
+                &mut self.hole_high,
             ];
             for column in columns {
                 column.push([0.0; LANES]);
@@ -67,34 +71,59 @@ impl Starts {
         }
     }
 
-    /// For each start before the newest active one the levels at which it is not above that; none where it is above everywhere.
+    /// Cuts the levels of each start before the newest active one to those where it is not above that, and gives the newest what is left of `levels`.
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
-    fn compare(&mut self) {
+    fn compare(&mut self, levels: (f64, f64), level: f64) {
         let newest = self.active - 1;
         let new_count = self.count.as_flattened()[newest];
         let new_mean = self.mean.as_flattened()[newest];
         let new_least = self.base.as_flattened()[newest] + self.squares.as_flattened()[newest];
+        let (mut hole_low, mut hole_high) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
         for block in 0..newest.div_ceil(LANES) {
             let (base, count) = (self.base[block], self.count[block]);
             let (mean, squares) = (self.mean[block], self.squares[block]);
-            let (mut from, mut to) = ([0.0; LANES], [0.0; LANES]);
+            let (mut low, mut high) = (self.low[block], self.high[block]);
+            let there = (newest - block * LANES) as f64;
             for lane in 0..LANES {
                 let shift = new_mean - mean[lane];
                 let more = count[lane] - new_count;
                 let gap = new_least - (base[lane] + squares[lane]);
                 let inside = count[lane] * new_count * shift * shift + more * gap;
-                // The root of what is negative is NaN, which fails every comparison that gives levels to the start.
+                // The root of what is negative is NaN: the start is above everywhere.
                 let root = inside.sqrt();
                 let middle = -new_count * shift;
-                from[lane] = mean[lane] + (middle - root) / more;
-                to[lane] = mean[lane] + (middle + root) / more;
+                let from = mean[lane] + (middle - root) / more;
+                let to = mean[lane] + (middle + root) / more;
+                let is_above = root.is_nan();
+                low[lane] = if (from > low[lane]) | is_above { from } else { low[lane] };
+                high[lane] = if (to < high[lane]) | is_above { to } else { high[lane] };
+                let is_around = (from <= level) & (level <= to) & ((lane as f64) < there);
+                let hole_from = if is_around { from } else { f64::INFINITY };
+                let hole_to = if is_around { to } else { f64::NEG_INFINITY };
+                hole_low[lane] = if hole_from < hole_low[lane] { hole_from } else { hole_low[lane] };
+                hole_high[lane] = if hole_to > hole_high[lane] { hole_to } else { hole_high[lane] };
             }
-            (self.from[block], self.to[block]) = (from, to);
+            (self.low[block], self.high[block]) = (low, high);
+        }
+        for (column, value) in [
+            (&mut self.low, levels.0),
+            (&mut self.high, levels.1),
+            (&mut self.hole_low, hole_low.into_iter().fold(f64::INFINITY, f64::min)),
+            (&mut self.hole_high, hole_high.into_iter().fold(f64::NEG_INFINITY, f64::max)),
+        ] {
+            column.as_flattened_mut()[newest] = value;
         }
     }
 
-    /// The active start with the least cost, the earliest of equal ones.
+    /// Whether the start at a place has a level left.
+    fn is_alive(&self, place: usize) -> bool {
+        let of = |column: &[Lanes]| column.as_flattened()[place];
+        let (low, high) = (of(&self.low), of(&self.high));
+        low < f64::min(of(&self.hole_low), high) || f64::max(of(&self.hole_high), low) < high
+    }
+
+    /// The least cost, and the place of the active start that has it, the earliest of equal ones.
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
     fn least(&self) -> (f64, usize) {
@@ -112,30 +141,28 @@ impl Starts {
                 place = block * LANES + costs.iter().position(|&cost| cost == best).unwrap_or_default();
             }
         }
-        (least, self.at[place])
+        (least, place)
     }
 
-    /// Drops the active starts that hold no piece, in place and in order, and renames those of the pieces.
-    #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
-    #[inline(always)]
-    fn keep_holders(&mut self, pieces: &mut [Piece], places: &mut Vec<usize>) {
-        const GONE: usize = usize::MAX;
-        places.clear();
-        places.resize(self.active, GONE);
-        for piece in pieces.iter() {
-            places[piece.start] = 0;
-        }
-        let Some(first) = places.iter().position(|place| *place == GONE) else { return };
+    /// Drops the active starts that have no level left, in place and in order.
+    fn keep_alive(&mut self) {
+        let Some(first) = (0..self.active).find(|place| !self.is_alive(*place)) else { return };
         let mut next = first;
         for place in first..self.total {
-            if places.get(place) == Some(&GONE) {
+            if place < self.active && !self.is_alive(place) {
                 continue;
             }
-            if let Some(moved) = places.get_mut(place) {
-                *moved = next;
-            }
             self.at[next] = self.at[place];
-            for column in [&mut self.base, &mut self.count, &mut self.mean, &mut self.squares] {
+            for column in [
+                &mut self.base,
+                &mut self.count,
+                &mut self.mean,
+                &mut self.squares,
+                &mut self.low,
+                &mut self.high,
+                &mut self.hole_low,
+                &mut self.hole_high,
+            ] {
                 let column = column.as_flattened_mut();
                 column[next] = column[place];
             }
@@ -143,9 +170,6 @@ impl Starts {
         }
         self.active -= self.total - next;
         self.total = next;
-        for piece in pieces.iter_mut().filter(|piece| piece.start >= first) {
-            piece.start = places[piece.start];
-        }
     }
 }
 
@@ -161,9 +185,7 @@ kernel! {
         let mut best = vec![f64::INFINITY; values.len() + 1];
         best[0] = 0.0;
         let mut starts = Starts::default();
-        let mut pieces: Vec<Piece> = Vec::new();
-        let mut merged: Vec<Piece> = Vec::new();
-        let mut places: Vec<usize> = Vec::new();
+        let mut level = f64::midpoint(levels.0, levels.1);
         for (before, &value) in values.iter().enumerate() {
             if best[before].is_finite() {
                 starts.push(before, best[before] + penalty);
@@ -176,13 +198,12 @@ kernel! {
             let newest = starts.active;
             if newest < starts.total && starts.at[newest] == end - min_size {
                 starts.active += 1;
-                starts.compare();
-                let newest = starts.active - 1;
-                let held = (starts.from.as_flattened(), starts.to.as_flattened());
-                share(&mut pieces, &mut merged, newest, held, levels);
-                starts.keep_holders(&mut pieces, &mut places);
+                starts.compare(levels, level);
+                starts.keep_alive();
             }
-            (best[end], last[end]) = starts.least();
+            let (cost, place) = starts.least();
+            (best[end], last[end]) = (cost, starts.at[place]);
+            level = starts.mean.as_flattened()[place];
         }
     }
 }

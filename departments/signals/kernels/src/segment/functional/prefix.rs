@@ -3,14 +3,18 @@
 //! With P₁ and P₂ the sums of values and of squares before each place, and what all starts share taken away,
 //!
 //! ```text
-//! f_s(μ) − Σ x² + 2μ·P₁(t) − tμ² = b_s + 2a_s·μ − s·μ²        a_s = P₁(s), b_s = F(s) + β − P₂(s)
+//! f_s(μ) − P₂(t) + 2μ·P₁(t) − tμ² = b_s + 2a_s·μ − s·μ²        a_s = P₁(s), b_s = F(s) − P₂(s) + β
 //! ```
 //!
-//! A start is three numbers that never change: no point is added to it, and it is below a newer start n where (n − s)μ² − 2(a_n − a_s)μ + b_s − b_n ≤ 0. The least cost at t is P₂(t) + min of b_s − (P₁(t) − a_s)²/(t − s).
+//! A start is three numbers that never change: no point is added to it, and it is below a newer start n where (n − s)μ² − 2(a_n − a_s)μ + b_s − b_n ≤ 0. The least cost at t is that of the start with the
+//! least b_s − (P₁(t) − a_s)²/(t − s), which is F(t) − P₂(t): the squares need not be summed at all.
 //!
-//! What that loses is rounding of P₂; [`is_exact_enough`] says when it does not matter.
+//! What that loses is rounding; [`is_exact_enough`] says when it does not matter.
+//!
+//! One pass over the starts does everything for a point: it cuts each by the newest, finds what is left for the newest, and the least cost. Starts lie in no order: a newcomer takes the place of one that has died, so nothing
+//! is ever moved, and there is no branch that a processor could guess wrong. Half a dozen starts live at a time on ordinary signals, which is one block.
 
-use super::{LANES, Lanes, Piece, share};
+use super::{LANES, Lanes};
 use crate::isa::kernel;
 
 /// Of the penalty: so much may rounding amount to.
@@ -21,108 +25,162 @@ pub(super) fn is_exact_enough(points: usize, size: f64, penalty: f64) -> bool {
     points as f64 * size * size * f64::EPSILON <= TOLERANCE * penalty
 }
 
-/// Starts in the order of time, each a lane of the arrays. A start enters when a segment from it has the points that it must have.
-#[derive(Default)]
-struct Starts {
-    count: usize,
-    at: Vec<Lanes>,
-    a: Vec<Lanes>,
-    b: Vec<Lanes>,
-    /// The levels at which it is not above the newest start.
-    from: Vec<Lanes>,
-    to: Vec<Lanes>,
+/// Starts side by side. One whose `b` is infinite is dead.
+#[derive(Clone, Copy)]
+struct Block {
+    at: Lanes,
+    a: Lanes,
+    b: Lanes,
+    /// Its levels: those above `low` and below `high`, but for those from `hole_low` to `hole_high`.
+    low: Lanes,
+    high: Lanes,
+    hole_low: Lanes,
+    hole_high: Lanes,
 }
 
-impl Starts {
-    #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
-    #[inline(always)]
-    fn push(&mut self, at: usize, a: f64, b: f64) {
-        if self.count == LANES * self.at.len() {
-            for column in [&mut self.at, &mut self.a, &mut self.b, &mut self.from, &mut self.to] {
-                column.push([0.0; LANES]);
-            }
-        }
-        let (block, lane) = (self.count / LANES, self.count % LANES);
-        self.at[block][lane] = at as f64;
-        self.a[block][lane] = a;
-        self.b[block][lane] = b;
-        self.count += 1;
-    }
+impl Block {
+    const DEAD: Self = Self {
+        at: [-1.0; LANES],
+        a: [0.0; LANES],
+        b: [f64::INFINITY; LANES],
+        low: [0.0; LANES],
+        high: [0.0; LANES],
+        hole_low: [0.0; LANES],
+        hole_high: [0.0; LANES],
+    };
 
-    /// For each start before the newest one the levels at which it is not above that; NaN where there are none.
+    /// In whole registers, because the next pass reads whole registers and would wait for a single value to arrive.
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
-    fn compare(&mut self) {
-        let newest = self.count - 1;
-        let (block, lane) = (newest / LANES, newest % LANES);
-        let (new_at, new_a, new_b) = (self.at[block][lane], self.a[block][lane], self.b[block][lane]);
-        for block in 0..newest.div_ceil(LANES) {
-            let (at, a, b) = (self.at[block], self.a[block], self.b[block]);
-            let (mut from, mut to) = ([0.0; LANES], [0.0; LANES]);
+    fn insert(&mut self, lane: f64, start: &Newest, levels: (f64, f64), hole: (f64, f64)) {
+        let mut is_there = [false; LANES];
+        for other in 0..LANES {
+            is_there[other] = other as f64 == lane;
+        }
+        for (column, value) in [
+            (&mut self.at, start.at),
+            (&mut self.a, start.a),
+            (&mut self.b, start.b),
+            (&mut self.low, levels.0),
+            (&mut self.high, levels.1),
+            (&mut self.hole_low, hole.0),
+            (&mut self.hole_high, hole.1),
+        ] {
+            let mut values = *column;
             for lane in 0..LANES {
-                let more = new_at - at[lane];
-                let sum = new_a - a[lane];
-                let root = (sum * sum - more * (b[lane] - new_b)).sqrt();
-                let scale = 1.0 / more;
-                from[lane] = (sum - root) * scale;
-                to[lane] = (sum + root) * scale;
+                values[lane] = if is_there[lane] { value } else { values[lane] };
             }
-            (self.from[block], self.to[block]) = (from, to);
+            *column = values;
+        }
+    }
+}
+
+/// The start that a segment has become long enough for.
+struct Newest {
+    at: f64,
+    a: f64,
+    b: f64,
+}
+
+/// What one pass finds, lane by lane.
+struct Found {
+    /// The least cost, and the start that has it.
+    cost: Lanes,
+    at: Lanes,
+    /// The hole of the newest.
+    hole_low: Lanes,
+    hole_high: Lanes,
+    /// The first place that is free.
+    free: Lanes,
+}
+
+impl Found {
+    #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            cost: [f64::INFINITY; LANES],
+            at: [f64::INFINITY; LANES],
+            hole_low: [f64::INFINITY; LANES],
+            hole_high: [f64::NEG_INFINITY; LANES],
+            free: [f64::INFINITY; LANES],
         }
     }
 
-    /// The least of b − (sum − a)²/(end − at) over all starts and whose it is, the earliest of equal ones.
+    /// Passes over a block: `level` is one that the newest's hole is to hold, `end` and `sum` where the segment ends.
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
-    fn least(&self, end: f64, sum: f64) -> (f64, usize) {
-        let (mut least, mut place) = (f64::INFINITY, 0);
-        for block in 0..self.count.div_ceil(LANES) {
-            let (at, a, b) = (self.at[block], self.a[block], self.b[block]);
-            let there = (self.count - block * LANES) as f64;
-            let mut costs = [0.0; LANES];
-            for lane in 0..LANES {
-                let apart = sum - a[lane];
-                let cost = b[lane] - apart * apart / (end - at[lane]);
-                costs[lane] = if (lane as f64) < there { cost } else { f64::INFINITY };
-            }
-            let mut best = costs;
-            for half in [4, 2, 1] {
-                for lane in 0..half {
-                    best[lane] = if best[lane + half] < best[lane] { best[lane + half] } else { best[lane] };
-                }
-            }
-            if best[0] < least {
-                least = best[0];
-                place = block * LANES + costs.iter().position(|&cost| cost == least).unwrap_or_default();
-            }
+    fn pass(&mut self, block: &mut Block, first: f64, newest: &Newest, level: f64, (end, sum): (f64, f64)) {
+        let Block { at, a, mut b, mut low, mut high, hole_low, hole_high } = *block;
+        for lane in 0..LANES {
+            let more = newest.at - at[lane];
+            let between = newest.a - a[lane];
+            // Of what is below 0 the root is NaN, and every comparison with it fails: the start is above everywhere.
+            let root = (between * between - more * (b[lane] - newest.b)).sqrt();
+            let scale = 1.0 / more;
+            let from = (between - root) * scale;
+            let to = (between + root) * scale;
+            low[lane] = if from > low[lane] { from } else { low[lane] };
+            high[lane] = if to < high[lane] { to } else { high[lane] };
+            let left_end = if hole_low[lane] < high[lane] { hole_low[lane] } else { high[lane] };
+            let right_start = if hole_high[lane] > low[lane] { hole_high[lane] } else { low[lane] };
+            let is_alive = (root >= 0.0) & ((low[lane] < left_end) | (right_start < high[lane]));
+            b[lane] = if is_alive { b[lane] } else { f64::INFINITY };
+            let is_around = (from <= level) & (level <= to);
+            let hole_from = if is_around { from } else { f64::INFINITY };
+            let hole_to = if is_around { to } else { f64::NEG_INFINITY };
+            self.hole_low[lane] =
+                if hole_from < self.hole_low[lane] { hole_from } else { self.hole_low[lane] };
+            self.hole_high[lane] =
+                if hole_to > self.hole_high[lane] { hole_to } else { self.hole_high[lane] };
+            let free = if is_alive { f64::INFINITY } else { first + lane as f64 };
+            self.free[lane] = if free < self.free[lane] { free } else { self.free[lane] };
+            let apart = sum - a[lane];
+            let cost = b[lane] - apart * apart / (end - at[lane]);
+            let is_less = (cost < self.cost[lane]) | ((cost == self.cost[lane]) & (at[lane] < self.at[lane]));
+            self.cost[lane] = if is_less { cost } else { self.cost[lane] };
+            self.at[lane] = if is_less { at[lane] } else { self.at[lane] };
         }
-        (least, self.at[place / LANES][place % LANES] as usize)
+        (block.b, block.low, block.high) = (b, low, high);
     }
 
-    /// Drops the starts that hold no piece, in place and in order, and renames those of the pieces.
+    /// The least cost and the earliest start that has it.
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
-    fn keep_holders(&mut self, pieces: &mut [Piece], places: &mut Vec<usize>) {
-        const GONE: usize = usize::MAX;
-        places.clear();
-        places.resize(self.count, GONE);
-        for piece in pieces.iter() {
-            places[piece.start] = 0;
+    fn least(&self) -> (f64, f64) {
+        let (mut cost, mut at) = (self.cost, self.at);
+        for half in [4, 2, 1] {
+            for lane in 0..half {
+                let (other, other_at) = (cost[lane + half], at[lane + half]);
+                let is_less = (other < cost[lane]) | ((other == cost[lane]) & (other_at < at[lane]));
+                cost[lane] = if is_less { other } else { cost[lane] };
+                at[lane] = if is_less { other_at } else { at[lane] };
+            }
         }
-        let Some(first) = places.iter().position(|place| *place == GONE) else { return };
-        let (at, a, b) = (self.at.as_flattened_mut(), self.a.as_flattened_mut(), self.b.as_flattened_mut());
-        let mut next = first;
-        for place in first..self.count {
-            let is_kept = places[place] != GONE;
-            places[place] = next;
-            (at[next], a[next], b[next]) = (at[place], a[place], b[place]);
-            next += usize::from(is_kept);
-        }
-        self.count = next;
-        for piece in pieces.iter_mut().filter(|piece| piece.start > first) {
-            piece.start = places[piece.start];
+        (cost[0], at[0])
+    }
+}
+
+#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+#[inline(always)]
+fn least_of(mut lanes: Lanes) -> f64 {
+    for half in [4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] = if lanes[lane + half] < lanes[lane] { lanes[lane + half] } else { lanes[lane] };
         }
     }
+    lanes[0]
+}
+
+#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+#[inline(always)]
+fn greatest_of(mut lanes: Lanes) -> f64 {
+    for half in [4, 2, 1] {
+        for lane in 0..half {
+            lanes[lane] = if lanes[lane + half] > lanes[lane] { lanes[lane + half] } else { lanes[lane] };
+        }
+    }
+    lanes[0]
 }
 
 /// Between which the mean of any segment lies that has the points it must have. A longer segment is made of pieces of m to 2m − 1 points, so their means bound its own; fewer levels
@@ -137,18 +195,26 @@ fn levels_of_segments(sums: &[f64], min_size: usize) -> (f64, f64) {
     for length in least..2 * least {
         let scale = 1.0 / length as f64;
         let later = sums.get(length..).unwrap_or_default();
-        for (ends, starts) in later.chunks(LANES).zip(sums.chunks(LANES)) {
-            for (lane, (end, start)) in ends.iter().zip(starts).enumerate() {
-                let mean = (end - start) * scale;
-                lowest[lane] = if mean < lowest[lane] { mean } else { lowest[lane] };
-                highest[lane] = if mean > highest[lane] { mean } else { highest[lane] };
+        let mut take = |lane: usize, end: f64, start: f64| {
+            let mean = (end - start) * scale;
+            lowest[lane] = if mean < lowest[lane] { mean } else { lowest[lane] };
+            highest[lane] = if mean > highest[lane] { mean } else { highest[lane] };
+        };
+        let (ends, last_ends) = later.as_chunks::<LANES>();
+        let (starts, _) = sums.as_chunks::<LANES>();
+        for (ends, starts) in ends.iter().zip(starts) {
+            for lane in 0..LANES {
+                take(lane, ends[lane], starts[lane]);
             }
         }
+        for (lane, (end, start)) in last_ends.iter().zip(&sums[ends.len() * LANES..]).enumerate() {
+            take(lane, *end, *start);
+        }
     }
-    let lowest = lowest.iter().copied().fold(f64::INFINITY, f64::min);
-    let highest = highest.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    // The margin keeps the outermost pieces from having no width, and is far above rounding.
-    let margin = (highest - lowest) * 1e-3 + f64::MIN_POSITIVE;
+    let (lowest, highest) = (least_of(lowest), greatest_of(highest));
+    // The margin keeps the levels from having no width, also where there is one segment only, and is far above rounding.
+    let size = if highest > -lowest { highest } else { -lowest };
+    let margin = (highest - lowest) * 1e-3 + size * 1e-9 + f64::MIN_POSITIVE;
     (lowest - margin, highest + margin)
 }
 
@@ -162,37 +228,49 @@ kernel! {
         last: &mut [usize],
     ) {
         let points = values.len();
-        let mut sums = Vec::with_capacity(points + 1);
-        let mut squares = Vec::with_capacity(points + 1);
-        let (mut sum, mut square) = (0.0, 0.0);
-        sums.push(sum);
-        squares.push(square);
-        for value in values {
+        let mut sums = vec![0.0; points + 1];
+        let mut sum = 0.0;
+        for (value, place) in values.iter().zip(&mut sums[1..]) {
             sum += value - mean;
-            square += (value - mean) * (value - mean);
-            sums.push(sum);
-            squares.push(square);
+            *place = sum;
         }
         let levels = levels_of_segments(&sums, min_size);
+        // F(t) − P₂(t). Before the first segment can end there is none, so no start.
         let mut best = vec![f64::INFINITY; points + 1];
         best[0] = 0.0;
-        let mut starts = Starts::default();
-        let mut pieces: Vec<Piece> = Vec::new();
-        let mut merged: Vec<Piece> = Vec::new();
-        let mut places: Vec<usize> = Vec::new();
+        let mut blocks = vec![Block::DEAD];
+        let mut level = 0.0;
         for end in min_size..=points {
             let at = end - min_size;
-            if best[at].is_finite() {
-                starts.push(at, sums[at], best[at] + penalty - squares[at]);
-                starts.compare();
-                let newest = starts.count - 1;
-                let held = (starts.from.as_flattened(), starts.to.as_flattened());
-                share(&mut pieces, &mut merged, newest, held, levels);
-                starts.keep_holders(&mut pieces, &mut places);
+            let newest = Newest { at: at as f64, a: sums[at], b: best[at] + penalty };
+            let here = (end as f64, sums[end]);
+            let mut found = Found::new();
+            for (number, block) in blocks.iter_mut().enumerate() {
+                found.pass(block, (number * LANES) as f64, &newest, level, here);
             }
-            let (least, start) = starts.least(end as f64, sums[end]);
-            best[end] = least + squares[end];
-            last[end] = start;
+            let (mut cost, mut start) = found.least();
+            let hole = (least_of(found.hole_low), greatest_of(found.hole_high));
+            // Rounding leaves nobody without a level that all of them just lost.
+            let is_alone = cost == f64::INFINITY;
+            let apart = here.1 - newest.a;
+            let newest_cost = newest.b - apart * apart / (here.0 - newest.at);
+            if newest_cost < cost {
+                (cost, start) = (newest_cost, newest.at);
+            }
+            let free = least_of(found.free);
+            let is_alive = is_alone | (levels.0 < hole.0) | (hole.1 < levels.1);
+            let newest = Newest { b: if is_alive { newest.b } else { f64::INFINITY }, ..newest };
+            let place = if free.is_finite() { free as usize } else { blocks.len() * LANES };
+            if place == blocks.len() * LANES {
+                blocks.push(Block::DEAD);
+            }
+            blocks[place / LANES].insert((place % LANES) as f64, &newest, levels, hole);
+            if blocks.len() > 1 && blocks.last().is_some_and(|block| block.b == [f64::INFINITY; LANES]) {
+                blocks.pop();
+            }
+            best[end] = cost;
+            last[end] = start as usize;
+            level = (here.1 - sums[last[end]]) / (here.0 - start);
         }
     }
 }
