@@ -17,6 +17,9 @@ pub struct Progress {
 /// From one line to the next: what is done by the first one needs none.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Back to the line's begin, and wipes it.
+const WIPE: &str = "\r\x1b[2K";
+
 impl Progress {
     pub(crate) fn begin(&self, all: usize) {
         self.all.store(all, Ordering::Relaxed);
@@ -40,8 +43,6 @@ pub(crate) async fn told<T>(mut work: JoinHandle<T>, progress: Arc<Progress>) ->
     if !std::io::stderr().is_terminal() {
         return work.await;
     }
-    /// Back to the line's begin, and wipes it.
-    const WIPE: &str = "\r\x1b[2K";
     // A terminal that takes nothing more is no reason to stop.
     let tell = |text: &str| {
         let mut terminal = std::io::stderr().lock();

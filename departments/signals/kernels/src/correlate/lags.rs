@@ -178,8 +178,8 @@ mod complex {
     #[inline(always)]
     fn each(operation: impl Fn(usize) -> f64) -> Lane {
         let mut lanes = [0.0; LANES];
-        for lane in 0..LANES {
-            lanes[lane] = operation(lane);
+        for (lane, value) in lanes.iter_mut().enumerate() {
+            *value = operation(lane);
         }
         lanes
     }
@@ -291,10 +291,12 @@ kernel! {
         let spectrum = spectrum.as_chunks::<4>().0;
         let total = total.as_chunks_mut::<4>().0;
         for ((work, spectrum), total) in work.iter().zip(spectrum).zip(total) {
-            let found = quarters(work[0], work[1], work[2], work[3]);
-            for part in 0..4 {
-                total[part] = plus(total[part], times(found[part], spectrum[part]));
-            }
+            // One after the other, so that lanes are what stands side by side in a register.
+            let [a, b, c, d] = quarters(work[0], work[1], work[2], work[3]);
+            total[0] = plus(total[0], times(a, spectrum[0]));
+            total[1] = plus(total[1], times(b, spectrum[1]));
+            total[2] = plus(total[2], times(c, spectrum[2]));
+            total[3] = plus(total[3], times(d, spectrum[3]));
         }
     }
 }

@@ -85,8 +85,8 @@ kernel! {
             sizes[lane] = if size > sizes[lane] { size } else { sizes[lane] };
         };
         for block in blocks {
-            for lane in 0..LANES {
-                take(lane, block[lane]);
+            for (lane, &value) in block.iter().enumerate() {
+                take(lane, value);
             }
         }
         for (lane, &value) in rest.iter().enumerate() {
@@ -103,9 +103,9 @@ kernel! {
         let mut sums = [0.0; LANES];
         let (blocks, rest) = values.as_chunks::<LANES>();
         for block in blocks {
-            for lane in 0..LANES {
-                let square = (block[lane] - mean) * (block[lane] - mean);
-                sums[lane] += if square.is_nan() { 0.0 } else { square };
+            for (sum, value) in sums.iter_mut().zip(block) {
+                let square = (value - mean) * (value - mean);
+                *sum += if square.is_nan() { 0.0 } else { square };
             }
         }
         for (sum, value) in sums.iter_mut().zip(rest) {

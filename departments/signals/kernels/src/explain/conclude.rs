@@ -123,7 +123,14 @@ pub fn conclude(findings: &[Finding], own: &Outcome, question: &Question) -> Con
         };
         found.push((explained, shape));
     }
-    mark_incident(&mut found, origin.0, question);
+    let is_before = |at: &usize| *at <= question.alert;
+    let latest = found.iter().map(|(explained, _)| explained.change.at).filter(is_before).max();
+    let anchor = match own {
+        Outcome::Tested { change: Some(_), .. } => origin.0,
+        // How long the alert took to fire is not known: what changed last before it is taken to be of its incident.
+        _ => latest.unwrap_or(origin.0),
+    };
+    mark_incident(&mut found, anchor, question);
     score(&mut found);
     found.sort_by(|(a, _), (b, _)| {
         b.score.total_cmp(&a.score).then(a.change.at.cmp(&b.change.at)).then(a.candidate.cmp(&b.candidate))
@@ -138,7 +145,7 @@ pub fn conclude(findings: &[Finding], own: &Outcome, question: &Question) -> Con
     }
 }
 
-/// The incident of the alert: the changes that hang together with its own, without a gap that is long beside the lookback.
+/// The incident of the alert: the changes that hang together with the one at `origin`, its own, without a gap that is long beside the lookback.
 fn mark_incident(found: &mut [(Explained, &[f64])], origin: usize, question: &Question) {
     let gap = ((question.before as f64 * GAP_SHARE) as usize).max(question.min_size + 1);
     let mut times: Vec<usize> = found.iter().map(|(explained, _)| explained.change.at).collect();

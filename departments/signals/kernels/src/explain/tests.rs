@@ -48,6 +48,26 @@ fn what_moves_before_the_alert_has_a_negative_lag() {
 }
 
 #[test]
+fn an_alert_whose_own_signal_shows_nothing_has_the_incident_that_was_last_before_it() {
+    // It fires 18 points after the last change, longer than changes of one incident are apart; one decoy is older still.
+    let reference = Reference::new(&noise(1), question()).unwrap();
+    let signals: Vec<Vec<f64>> = (0..30)
+        .map(|k| match k {
+            3 => stepped(3, 325, 30.0),
+            5..9 => stepped(k, 354 + 2 * (k as usize - 5), 20.0),
+            _ => noise(k),
+        })
+        .collect();
+    let findings: Vec<Finding> =
+        signals.iter().enumerate().map(|(place, values)| reference.examine(place, values).unwrap()).collect();
+    let conclusion = conclude(&findings, reference.own(), &question());
+    let order: Vec<(usize, bool)> =
+        conclusion.ranked.iter().map(|explained| (explained.candidate, explained.in_incident)).collect();
+    assert_eq!((order[0], order.len()), ((5, true), 5), "{order:?}");
+    assert!(order.contains(&(3, false)) && conclusion.ranked[0].score > 0.3, "{conclusion:?}");
+}
+
+#[test]
 fn odd_candidates_are_named_not_guessed() {
     let reference = Reference::new(&stepped(1, 370, 20.0), question()).unwrap();
     let outcome = |values: &[f64]| reference.examine(0, values).unwrap().outcome;

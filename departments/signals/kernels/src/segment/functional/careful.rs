@@ -1,6 +1,11 @@
 //! The search that loses nothing to a large level: each start carries count, mean and squared distances of its segment and is updated as B. P. Welford does
 //! (1962). It takes twice the time of [`super::prefix`].
 
+#![allow(
+    clippy::needless_bitwise_bool,
+    reason = "the same arithmetic for every lane becomes vector code; what may be left out becomes a branch"
+)]
+
 use super::{LANES, Lanes};
 use crate::isa::kernel;
 

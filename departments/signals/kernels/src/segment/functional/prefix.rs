@@ -14,11 +14,20 @@
 //! One pass over the starts does everything for a point: it cuts each by the newest, finds what is left for the newest, and the least cost. Starts lie in no order: a newcomer takes the place of one that has died, so nothing
 //! is ever moved, and there is no branch that a processor could guess wrong. Half a dozen starts live at a time on ordinary signals, which is one block.
 
+#![allow(
+    clippy::needless_bitwise_bool,
+    clippy::needless_range_loop,
+    reason = "the same arithmetic for every lane becomes vector code; what may be left out becomes a branch"
+)]
+
 use super::{LANES, Lanes};
 use crate::isa::kernel;
 
 /// Of the penalty: so much may rounding amount to.
 const TOLERANCE: f64 = 1e-10;
+
+/// So many places after a segment's end its level is taken for the middle of holes. Any level will do.
+const LATE: usize = 4;
 
 /// Whether rounding of sums of squares stays far below the penalty. `size` is the greatest distance of a value from the mean.
 pub(super) fn is_exact_enough(points: usize, size: f64, penalty: f64) -> bool {
@@ -28,6 +37,8 @@ pub(super) fn is_exact_enough(points: usize, size: f64, penalty: f64) -> bool {
 /// Starts side by side. One whose `b` is infinite is dead.
 #[derive(Clone, Copy)]
 struct Block {
+    /// Of each lane. That they stand in memory keeps a compiler from looking at one lane after the other.
+    number: Lanes,
     at: Lanes,
     a: Lanes,
     b: Lanes,
@@ -40,6 +51,7 @@ struct Block {
 
 impl Block {
     const DEAD: Self = Self {
+        number: [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],
         at: [-1.0; LANES],
         a: [0.0; LANES],
         b: [f64::INFINITY; LANES],
@@ -52,26 +64,19 @@ impl Block {
     /// In whole registers, because the next pass reads whole registers and would wait for a single value to arrive.
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
-    fn insert(&mut self, lane: f64, start: &Newest, levels: (f64, f64), hole: (f64, f64)) {
-        let mut is_there = [false; LANES];
-        for other in 0..LANES {
-            is_there[other] = other as f64 == lane;
+    fn insert(&mut self, place: f64, start: &Newest, levels: (f64, f64), hole: (f64, f64)) {
+        let Self { number, mut at, mut a, mut b, mut low, mut high, mut hole_low, mut hole_high } = *self;
+        for lane in 0..LANES {
+            let is_there = number[lane] == place;
+            at[lane] = if is_there { start.at } else { at[lane] };
+            a[lane] = if is_there { start.a } else { a[lane] };
+            b[lane] = if is_there { start.b } else { b[lane] };
+            low[lane] = if is_there { levels.0 } else { low[lane] };
+            high[lane] = if is_there { levels.1 } else { high[lane] };
+            hole_low[lane] = if is_there { hole.0 } else { hole_low[lane] };
+            hole_high[lane] = if is_there { hole.1 } else { hole_high[lane] };
         }
-        for (column, value) in [
-            (&mut self.at, start.at),
-            (&mut self.a, start.a),
-            (&mut self.b, start.b),
-            (&mut self.low, levels.0),
-            (&mut self.high, levels.1),
-            (&mut self.hole_low, hole.0),
-            (&mut self.hole_high, hole.1),
-        ] {
-            let mut values = *column;
-            for lane in 0..LANES {
-                values[lane] = if is_there[lane] { value } else { values[lane] };
-            }
-            *column = values;
-        }
+        *self = Self { number, at, a, b, low, high, hole_low, hole_high };
     }
 }
 
@@ -111,7 +116,7 @@ impl Found {
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
     fn pass(&mut self, block: &mut Block, first: f64, newest: &Newest, level: f64, (end, sum): (f64, f64)) {
-        let Block { at, a, mut b, mut low, mut high, hole_low, hole_high } = *block;
+        let Block { number, at, a, mut b, mut low, mut high, hole_low, hole_high } = *block;
         for lane in 0..LANES {
             let more = newest.at - at[lane];
             let between = newest.a - a[lane];
@@ -133,7 +138,7 @@ impl Found {
                 if hole_from < self.hole_low[lane] { hole_from } else { self.hole_low[lane] };
             self.hole_high[lane] =
                 if hole_to > self.hole_high[lane] { hole_to } else { self.hole_high[lane] };
-            let free = if is_alive { f64::INFINITY } else { first + lane as f64 };
+            let free = if is_alive { f64::INFINITY } else { first + number[lane] };
             self.free[lane] = if free < self.free[lane] { free } else { self.free[lane] };
             let apart = sum - a[lane];
             let cost = b[lane] - apart * apart / (end - at[lane]);
@@ -148,16 +153,12 @@ impl Found {
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
     fn least(&self) -> (f64, f64) {
-        let (mut cost, mut at) = (self.cost, self.at);
-        for half in [4, 2, 1] {
-            for lane in 0..half {
-                let (other, other_at) = (cost[lane + half], at[lane + half]);
-                let is_less = (other < cost[lane]) | ((other == cost[lane]) & (other_at < at[lane]));
-                cost[lane] = if is_less { other } else { cost[lane] };
-                at[lane] = if is_less { other_at } else { at[lane] };
-            }
+        let cost = least_of(self.cost);
+        let mut at = self.at;
+        for lane in 0..LANES {
+            at[lane] = if self.cost[lane] == cost { at[lane] } else { f64::INFINITY };
         }
-        (cost[0], at[0])
+        (cost, least_of(at))
     }
 }
 
@@ -239,11 +240,14 @@ kernel! {
         let mut best = vec![f64::INFINITY; points + 1];
         best[0] = 0.0;
         let mut blocks = vec![Block::DEAD];
-        let mut level = 0.0;
+        // The level of the best segment that ends at each place.
+        let mut means = vec![0.0; points + 1];
         for end in min_size..=points {
             let at = end - min_size;
             let newest = Newest { at: at as f64, a: sums[at], b: best[at] + penalty };
             let here = (end as f64, sums[end]);
+            // One of a few places before: that of the last would have to be waited for.
+            let level = means[end.saturating_sub(LATE)];
             let mut found = Found::new();
             for (number, block) in blocks.iter_mut().enumerate() {
                 found.pass(block, (number * LANES) as f64, &newest, level, here);
@@ -270,7 +274,7 @@ kernel! {
             }
             best[end] = cost;
             last[end] = start as usize;
-            level = (here.1 - sums[last[end]]) / (here.0 - start);
+            means[end] = (here.1 - sums[last[end]]) / (here.0 - start);
         }
     }
 }
