@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use crate::failure::Failure;
 use crate::process::{cargo, ended_badly, run as run_to_end, status};
 use crate::setup;
+use crate::test;
 use crate::workspace::{Workspace, target_directory};
 
 /// One family of programs.
@@ -17,6 +18,8 @@ pub(crate) struct Suites {
     prefix: &'static str,
     /// Installs what they need; gives the Python environment to run them with.
     prepare: fn(&Workspace) -> Result<std::path::PathBuf, Failure>,
+    /// Those of them that use the Python package of this tree.
+    with_package: &'static [&'static str],
     /// Program and what it shows.
     programs: &'static [(&'static str, &'static str)],
 }
@@ -31,6 +34,7 @@ pub(crate) const BENCHES: Suites = Suites {
         setup::for_benches(workspace, &folder)?;
         Ok(folder)
     },
+    with_package: &[],
     programs: &[
         ("alerts", "a hundred thousand alert expressions against a million values in one step"),
         ("archer", "what a task of Archer costs beyond its function, here and on workers"),
@@ -57,6 +61,7 @@ pub(crate) const CONFORMANCE: Suites = Suites {
     package: "backlot-conformance",
     prefix: "conformance-",
     prepare: |workspace| setup::everything(workspace).map(|()| workspace.venv.clone()),
+    with_package: &["signals"],
     programs: &[
         ("alerts", "Debian's Alertmanager told the same; amtool, Prometheus and vmalert as clients"),
         (
@@ -78,6 +83,9 @@ pub(crate) fn run(workspace: &Workspace, suites: &Suites, args: &[String]) -> Re
     };
     suites.check(name)?;
     let venv = (suites.prepare)(workspace)?;
+    if suites.with_package.contains(&name.as_str()) {
+        test::install_package(workspace, &workspace.root.join("clients/python"))?;
+    }
     let binary = format!("{}{name}", suites.prefix);
     let build = ["build", "--release", "--package", suites.package, "--bin", &binary];
     run_to_end(cargo().args(build).current_dir(&workspace.root))?;

@@ -94,7 +94,7 @@ fn rust_tests(workspace: &Workspace, request: &Request, binaries: Binaries) -> R
     Ok(reader.finish(is_success))
 }
 
-/// Builds the Python package's wheel, installs it as a user would, and runs its tests on it.
+/// Installs the Python package, and runs its tests on it.
 fn python_tests(workspace: &Workspace, package: &Path) -> Result<Tally, Failure> {
     let python = workspace.venv.join("bin/python");
     if !python.exists() {
@@ -103,6 +103,22 @@ fn python_tests(workspace: &Workspace, package: &Path) -> Result<Tally, Failure>
         tally.skips.push("python: no Python environment; run `cargo xtask setup`".to_owned());
         return Ok(tally);
     }
+    install_package(workspace, package)?;
+    let mut tests = Command::new(&python);
+    // Not from the package's folder as the first on the path: the installed wheel is what is tested.
+    tests.args(["-P", "-m", "pytest", "-rsfE", "-p", "no:cacheprovider"]).current_dir(package);
+    prepare(workspace, &mut tests);
+    let mut reader = Pytest::default();
+    let is_success = follow(&mut tests, |line| {
+        reader.line(line);
+        true
+    })?;
+    Ok(reader.finish(is_success))
+}
+
+/// Builds the Python package's wheel and installs it as a user would.
+pub(crate) fn install_package(workspace: &Workspace, package: &Path) -> Result<(), Failure> {
+    let python = workspace.venv.join("bin/python");
     let wheels = workspace.venv.join("wheels");
     if wheels.exists() {
         fs::remove_dir_all(&wheels).map_err(Failure::at(&wheels))?;
@@ -114,17 +130,7 @@ fn python_tests(workspace: &Workspace, package: &Path) -> Result<Tally, Failure>
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
     install.args(["--force-reinstall", "--no-deps"]).arg(wheel).env("PIP_ROOT_USER_ACTION", "ignore");
-    run_to_end(&mut install)?;
-    let mut tests = Command::new(&python);
-    // Not from the package's folder as the first on the path: the installed wheel is what is tested.
-    tests.args(["-P", "-m", "pytest", "-rsfE", "-p", "no:cacheprovider"]).current_dir(package);
-    prepare(workspace, &mut tests);
-    let mut reader = Pytest::default();
-    let is_success = follow(&mut tests, |line| {
-        reader.line(line);
-        true
-    })?;
-    Ok(reader.finish(is_success))
+    run_to_end(&mut install)
 }
 
 fn only_wheel(folder: &Path) -> Result<std::path::PathBuf, Failure> {
