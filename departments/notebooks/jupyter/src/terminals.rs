@@ -162,9 +162,10 @@ fn open(shell: &[String], directory: &FilePath) -> io::Result<(AsyncFd<OwnedFd>,
     let Some((program, arguments)) = shell.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no shell is set"));
     };
-    // `setsid --ctty` makes the terminal the session's own, without which there is no job control and no Ctrl-C.
+    // `setsid --ctty` makes the terminal the session's own, without which there is no job control and no Ctrl-C. Nor is there where
+    // signals are ignored, as in what a script starts with `&`; children would inherit that.
     let mut command = Command::new("setsid");
-    command.arg("--ctty").arg(program).args(arguments);
+    command.args(["--ctty", "env", "--default-signal=INT,QUIT"]).arg(program).args(arguments);
     command
         .current_dir(directory)
         .env("TERM", "xterm-256color")
