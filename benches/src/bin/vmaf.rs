@@ -307,16 +307,19 @@ impl Clips {
                     .collect();
                 items.join("|")
             };
-            let mut filter =
-                format!("libvmaf=log_fmt=xml:log_path={report}:model='{}'", escaped(case.models, "version"));
+            // Cut before the filter: motion looks at the frame that follows, also behind the last that is wanted.
+            let cut = format!("trim=end_frame={frames}");
+            let mut filter = format!(
+                "[0:v]{cut}[d];[1:v]{cut}[r];[d][r]libvmaf=log_fmt=xml:log_path={report}:model='{}'",
+                escaped(case.models, "version")
+            );
             if !case.features.is_empty() {
                 filter.push_str(&format!(":feature='{}'", escaped(case.features, "name")));
             }
-            let count = frames.to_string();
             let mut command = Command::new(&self.ffmpeg);
             command.args(["-v", "error", "-threads", "1", "-filter_complex_threads", "1"]);
             command.args(["-i", rendition, "-i", &self.path("reference.y4m"), "-lavfi", &filter]);
-            command.args(["-frames:v", &count, "-f", "null", "-"]);
+            command.args(["-f", "null", "-"]);
             timed(&mut command)
         })
     }
