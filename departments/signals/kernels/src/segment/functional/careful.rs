@@ -28,22 +28,28 @@ struct Starts {
 }
 
 impl Starts {
+    /// What is kept of each start, beside its place.
+    #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
+    #[inline(always)]
+    fn columns(&mut self) -> [&mut Vec<Lanes>; 8] {
+        [
+            &mut self.base,
+            &mut self.count,
+            &mut self.mean,
+            &mut self.squares,
+            &mut self.low,
+            &mut self.high,
+            &mut self.hole_low,
+            &mut self.hole_high,
+        ]
+    }
+
     #[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
     #[inline(always)]
     fn push(&mut self, at: usize, base: f64) {
         if self.total == LANES * self.base.len() {
             self.at.resize(self.total + LANES, 0);
-            let columns = [
-                &mut self.base,
-                &mut self.count,
-                &mut self.mean,
-                &mut self.squares,
-                &mut self.low,
-                &mut self.high,
-                &mut self.hole_low,
-                &mut self.hole_high,
-            ];
-            for column in columns {
+            for column in self.columns() {
                 column.push([0.0; LANES]);
             }
         }
@@ -158,16 +164,7 @@ impl Starts {
                 continue;
             }
             self.at[next] = self.at[place];
-            for column in [
-                &mut self.base,
-                &mut self.count,
-                &mut self.mean,
-                &mut self.squares,
-                &mut self.low,
-                &mut self.high,
-                &mut self.hole_low,
-                &mut self.hole_high,
-            ] {
+            for column in self.columns() {
                 let column = column.as_flattened_mut();
                 column[next] = column[place];
             }
