@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Error,
     ffmpeg::{Ffmpeg, Job},
-    source::{Decoder, Layout, Source, frame_reader, on_a_thread, scale},
+    source::{Decoder, Layout, Source, frame_reader, read_all, scale},
 };
 
 /// The scores of one encode.
@@ -49,27 +49,9 @@ pub async fn measure(
             .args(["-map", "0:V:0", "-filter_threads", "1", "-fps_mode", "passthrough", "-vf", &filters]);
         decoders.push(Decoder::start(job, ffmpeg)?);
     }
-    let (running, pipes): (Vec<_>, Vec<_>) =
-        decoders.into_iter().map(|decoder| (decoder.running, decoder.pipe)).unzip();
     let models = models.to_vec();
-    let compared = on_a_thread(move || compare(pipes, &models)).await;
+    let (counts, scores) = read_all(decoders, move |pipes| compare(pipes, &models)).await?;
     let paths = std::iter::once(source.path.to_owned()).chain(encodes.iter().cloned());
-    let (counts, scores) = match compared {
-        Ok(compared) => compared,
-        // A decoder's own word comes first; one that only met a closed pipe has nothing to say.
-        Err(error) => {
-            for running in running {
-                match running.finish().await {
-                    Ok(()) | Err(Error::Child { .. }) => {}
-                    Err(cause) => return Err(cause),
-                }
-            }
-            return Err(error);
-        }
-    };
-    for running in running {
-        running.finish().await?;
-    }
     for (path, &got) in paths.zip(&counts) {
         if got != shot.frames() {
             return Err(Error::FrameCount { what: path.display().to_string(), expected: shot.frames(), got });

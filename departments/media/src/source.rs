@@ -135,6 +135,24 @@ impl Decoder {
     }
 }
 
+/// Has `work` read what decoders put out, on a thread of its own, and sees them end. A decoder's own word comes before that of `work`;
+/// one that only met a closed pipe has nothing to say.
+pub(crate) async fn read_all<T: Send + 'static>(
+    decoders: Vec<Decoder>,
+    work: impl FnOnce(Vec<File>) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (running, pipes): (Vec<_>, Vec<_>) =
+        decoders.into_iter().map(|decoder| (decoder.running, decoder.pipe)).unzip();
+    let read = on_a_thread(move || work(pipes)).await;
+    for running in running {
+        match running.finish().await {
+            Err(Error::Child { .. }) if read.is_err() => {}
+            ended => ended?,
+        }
+    }
+    read
+}
+
 /// The frames that come through a decoder's pipe.
 pub(crate) type FrameReader = Reader<BufReader<File>>;
 

@@ -25,7 +25,7 @@ use crate::{
     Error,
     ffmpeg::Ffmpeg,
     plan::Size,
-    source::{Decoder, Layout, on_a_thread},
+    source::{Decoder, Layout, read_all},
 };
 
 pub(crate) use chart::figure;
@@ -149,29 +149,11 @@ pub async fn compare(
         let job = rendition.source().job_ending_in("decoding a rendition", pairing.shown, &tail);
         decoders.push(Decoder::start(job, ffmpeg)?);
     }
-    let (running, pipes): (Vec<_>, Vec<_>) =
-        decoders.into_iter().map(|decoder| (decoder.running, decoder.pipe)).unzip();
     let shown: Vec<(u64, u64)> =
         pairings.iter().map(|pairing| (pairing.first_frame, pairing.shown.frames())).collect();
     let paths: Vec<PathBuf> = renditions.iter().map(|rendition| rendition.path.clone()).collect();
     let models = options.models.clone();
-    let scored = on_a_thread(move || score(pipes, &shown, &paths, &models, progress)).await;
-    let scored = match scored {
-        Ok(scored) => scored,
-        // A decoder's own word comes first; one that only met a closed pipe has nothing to say.
-        Err(error) => {
-            for running in running {
-                match running.finish().await {
-                    Ok(()) | Err(Error::Child { .. }) => {}
-                    Err(cause) => return Err(cause),
-                }
-            }
-            return Err(error);
-        }
-    };
-    for running in running {
-        running.finish().await?;
-    }
+    let scored = read_all(decoders, move |pipes| score(pipes, &shown, &paths, &models, progress)).await?;
     let second = reference.probe.rate.per_second().round().max(1.0) as u64;
     let found = renditions.iter().zip(pairings).zip(scored);
     let renditions = found.map(|((rendition, pairing), scores)| Rendition {
