@@ -3,20 +3,19 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use backlot_department::{CommandContext, CommandError, House, Shown, blob_response};
 use backlot_frames::Rate;
 use backlot_web::console::widgets::{self, Table, path_segment};
-use backlot_web::console::{self, Frame, Status, format};
+use backlot_web::console::{Frame, format};
 use backlot_web::extract::Path;
 use backlot_web::{ApiError, extract::Query};
-use backlot_work::{BlobRef, Error as WorkError, RunFilter, RunState, RunStatus, StepState, SubmitOptions};
+use backlot_work::{BlobRef, Error as WorkError, RunState, RunStatus, StepState, SubmitOptions};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -24,14 +23,20 @@ use serde_json::{Map, Value, json};
 use crate::compare::{Comparison, Rendition, Score};
 use crate::department::COMPARISONS_DOOR;
 use crate::kinds::compare::{NamedClip, RUN_NAME, spec};
-use crate::titles::{moment, refused};
+use crate::run_pages::{RunPages, Shift};
 
-/// Comparisons on one page of the list.
-const PAGE: u32 = 50;
-/// How often the page of a comparison in the making is fetched again.
-const REFRESH: Duration = Duration::from_secs(2);
 /// The step that compares.
 const STEP: &str = "compare";
+
+const PAGES: RunPages = RunPages {
+    run_name: RUN_NAME,
+    thing: "comparison",
+    path: "/comparisons",
+    heading: "Comparisons",
+    columns: ["Reference", "Renditions"],
+    none: "No comparisons yet",
+    start: ("Keep one with", "backlot vmaf compare --keep REFERENCE RENDITION"),
+};
 
 /// What was found, with the names of the pictures that go with it.
 #[derive(Clone, Debug, Serialize)]
@@ -144,7 +149,7 @@ pub(crate) fn pages(house: House) -> Router {
 }
 
 fn refuse(error: &WorkError) -> ApiError {
-    refused(error, "comparison", "/comparisons")
+    PAGES.refuse(error)
 }
 
 async fn find(house: &House, run: &str) -> Result<Kept, ApiError> {
@@ -175,41 +180,18 @@ async fn picture(
     blob_response(&house.store, blob, name, &request, Shown::InPlace).await
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Shift {
-    before: String,
-}
-
 async fn list_page(
     State(house): State<House>,
     frame: Frame,
-    query: Query<Shift>,
+    Query(shift): Query<Shift>,
 ) -> Result<Response, ApiError> {
-    let before = (!query.0.before.is_empty()).then(|| query.0.before.clone());
-    let filter = RunFilter { name: Some(RUN_NAME.to_owned()), before, limit: PAGE, ..RunFilter::default() };
-    let runs = house.work.runs(filter).await.map_err(|error| refuse(&error))?;
-    let now = moment(house.ledger.now());
-    let mut table = Table::new(["Reference", "State", "Renditions", "Submitted"]).numeric(&[2]);
-    for run in &runs {
-        table.push([
-            html! { a href={ "/comparisons/" (path_segment(&run.id)) } { (reference_of(run)) } },
-            widgets::chip(&Status::from_name(run.state.as_str())),
-            html! { (run.params.get("renditions").and_then(Value::as_array).map_or(0, Vec::len)) },
-            format::time(moment(run.created), now),
-        ]);
-    }
-    let body = html! {
-        @if table.is_empty() {
-            (widgets::empty("No comparisons yet", html! { "Keep one with " code { "backlot vmaf compare --keep REFERENCE RENDITION" } }))
-        } @else {
-            (table.render())
-        }
-        @if let Some(last) = runs.last().filter(|_| runs.len() == PAGE as usize) {
-            (widgets::pager(None, Some(&widgets::link("/comparisons", &[("before", &last.id)])), ""))
-        }
-    };
-    Ok(console::page(&frame, "Comparisons", body).into_response())
+    PAGES.list(&house, &frame, shift, listed).await
+}
+
+/// Its name and the number of its renditions.
+fn listed(run: &RunStatus) -> (&str, Markup) {
+    let renditions = run.params.get("renditions").and_then(Value::as_array).map_or(0, Vec::len);
+    (reference_of(run), html! { (renditions) })
 }
 
 /// What a run compares with, as its user calls it.
@@ -223,10 +205,10 @@ async fn comparison_page(
     frame: Frame,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let run = house.work.run(&id).await.map_err(|error| refuse(&error))?;
-    if run.id != id {
-        return Ok(Redirect::to(&format!("/comparisons/{}", run.id)).into_response());
-    }
+    let run = match PAGES.find(&house, &id).await? {
+        Ok(run) => run,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
     let found = kept(&house, &run).await.map_err(|error| refuse(&error))?;
     let body = html! {
         @if let Some(error) = &run.error { p.alert role="alert" { (error) } }
@@ -236,18 +218,7 @@ async fn comparison_page(
             None => (widgets::empty("At work", html! { "The scores appear when all frames are compared" })),
         }
     };
-    let content = if run.state.is_final() {
-        widgets::settled("comparison", body)
-    } else {
-        widgets::live("comparison", REFRESH, body)
-    };
-    let frame = frame.crumb("Comparisons", "/comparisons").actions(html! {
-        div.actions {
-            (widgets::chip(&Status::from_name(run.state.as_str())))
-            a.button href={ "/runs/" (run.id) } { "Run" }
-        }
-    });
-    Ok(console::page(&frame, reference_of(&run), content).into_response())
+    Ok(PAGES.page(frame, &run, reference_of(&run), body))
 }
 
 fn comparison_body(run: &str, found: &Kept) -> Markup {

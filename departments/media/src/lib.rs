@@ -55,6 +55,7 @@ mod department;
 mod error;
 mod mp4;
 mod partial;
+mod run_pages;
 mod timing;
 mod titles;
 

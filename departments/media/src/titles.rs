@@ -6,21 +6,19 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use backlot_department::{House, Shown, blob_response};
 use backlot_frames::Shot;
-use backlot_ledger::Timestamp;
 use backlot_web::console::widgets::{self, Table, path_segment};
-use backlot_web::console::{self, Frame, Status, format};
+use backlot_web::console::{Frame, Status, format};
 use backlot_web::extract::Path;
 use backlot_web::{ApiError, extract::Query};
-use backlot_work::{BlobRef, Error as WorkError, RunFilter, RunStatus, StepStatus};
+use backlot_work::{BlobRef, Error as WorkError, RunStatus, StepStatus};
 use maud::{Markup, html};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::time::Duration;
 
 use crate::department::TITLES_DOOR;
 use crate::encode::Codec;
@@ -28,15 +26,20 @@ use crate::kinds::{PackagedFile, Title};
 use crate::package::Package;
 use crate::plan::Metric;
 use crate::probe::Probe;
+use crate::run_pages::{RunPages, Shift};
 
 /// The name of the runs that make titles.
 const RUN_NAME: &str = "premiere";
 
-/// Titles on one page of the list.
-const PAGE: u32 = 50;
-
-/// How often the page of a title in the making is fetched again.
-const REFRESH: Duration = Duration::from_secs(2);
+const PAGES: RunPages = RunPages {
+    run_name: RUN_NAME,
+    thing: "title",
+    path: "/titles",
+    heading: "Titles",
+    columns: ["Title", "Tasks"],
+    none: "No titles yet",
+    start: ("Start one with", "backlot premiere CLIP"),
+};
 
 /// What is known about a title. Parts whose step has not ended are absent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -123,21 +126,7 @@ async fn find(house: &House, run: &str) -> Result<Report, ApiError> {
 }
 
 fn refuse(error: &WorkError) -> ApiError {
-    refused(error, "title", "/titles")
-}
-
-/// What the ledger says of a run that is shown as a `thing`; `list` is the page of all of them.
-pub(crate) fn refused(error: &WorkError, thing: &str, list: &str) -> ApiError {
-    match error {
-        WorkError::NoSuchRun(run) => ApiError::not_found(
-            format!("there is no {thing} `{run}`"),
-            format!("see {list} for those there are"),
-        ),
-        WorkError::AmbiguousRun(run) => {
-            ApiError::conflict(format!("`{run}` is the start of several {thing}s' ids"), "give more of it")
-        }
-        other => ApiError::internal(other),
-    }
+    PAGES.refuse(error)
 }
 
 async fn report_json(State(house): State<House>, Path(run): Path<String>) -> Result<Response, ApiError> {
@@ -184,42 +173,19 @@ async fn thumbnail(
     blob_response(&house.store, blob, "thumbnail.jpg", &request, Shown::InPlace).await
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Shift {
-    before: String,
-}
-
 async fn list_page(
     State(house): State<House>,
     frame: Frame,
-    query: Query<Shift>,
+    Query(shift): Query<Shift>,
 ) -> Result<Response, ApiError> {
-    let before = (!query.0.before.is_empty()).then(|| query.0.before.clone());
-    let filter = RunFilter { name: Some(RUN_NAME.to_owned()), before, limit: PAGE, ..RunFilter::default() };
-    let runs = house.work.runs(filter).await.map_err(|error| refuse(&error))?;
-    let now = house.ledger.now();
-    let mut table = Table::new(["Title", "State", "Tasks", "Submitted"]).numeric(&[2]);
-    for run in &runs {
-        let name = run.params.get("name").and_then(Value::as_str).unwrap_or(&run.name);
-        table.push([
-            html! { a href={ "/titles/" (path_segment(&run.id)) } { (name) } },
-            widgets::chip(&Status::from_name(run.state.as_str())),
-            html! { (format::number(run.tasks.succeeded.max(0) as u64)) " of " (format::number(run.tasks.total.max(0) as u64)) },
-            format::time(moment(run.created), moment(now)),
-        ]);
-    }
-    let body = html! {
-        @if table.is_empty() {
-            (widgets::empty("No titles yet", html! { "Start one with " code { "backlot premiere CLIP" } }))
-        } @else {
-            (table.render())
-        }
-        @if let Some(last) = runs.last().filter(|_| runs.len() == PAGE as usize) {
-            (widgets::pager(None, Some(&widgets::link("/titles", &[("before", &last.id)])), ""))
-        }
-    };
-    Ok(console::page(&frame, "Titles", body).into_response())
+    PAGES.list(&house, &frame, shift, listed).await
+}
+
+/// Its name and how many of its tasks are done.
+fn listed(run: &RunStatus) -> (&str, Markup) {
+    let name = run.params.get("name").and_then(Value::as_str).unwrap_or(&run.name);
+    let count = |tasks: i64| format::number(tasks.max(0) as u64);
+    (name, html! { (count(run.tasks.succeeded)) " of " (count(run.tasks.total)) })
 }
 
 async fn title_page(
@@ -227,25 +193,13 @@ async fn title_page(
     frame: Frame,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let run = house.work.run(&id).await.map_err(|error| refuse(&error))?;
-    if run.id != id {
-        return Ok(Redirect::to(&format!("/titles/{}", run.id)).into_response());
-    }
+    let run = match PAGES.find(&house, &id).await? {
+        Ok(run) => run,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
     let steps = house.work.steps(&run.id).await.map_err(|error| refuse(&error))?;
     let report = report(&house, &run).await.map_err(|error| refuse(&error))?;
-    let body = title_body(&run, &steps, &report);
-    let content = if run.state.is_final() {
-        widgets::settled("title", body)
-    } else {
-        widgets::live("title", REFRESH, body)
-    };
-    let frame = frame.crumb("Titles", "/titles").actions(html! {
-        div.actions {
-            (widgets::chip(&Status::from_name(run.state.as_str())))
-            a.button href={ "/runs/" (run.id) } { "Run" }
-        }
-    });
-    Ok(console::page(&frame, &report.name, content).into_response())
+    Ok(PAGES.page(frame, &run, &report.name, title_body(&run, &steps, &report)))
 }
 
 fn title_body(run: &RunStatus, steps: &[StepStatus], report: &Report) -> Markup {
@@ -435,8 +389,4 @@ fn codec_name(codec: Codec) -> &'static str {
         Codec::X265 => "H.265",
         Codec::SvtAv1 => "AV1",
     }
-}
-
-pub(crate) fn moment(at: Timestamp) -> jiff::Timestamp {
-    jiff::Timestamp::from_microsecond(at.micros()).unwrap_or(jiff::Timestamp::MAX)
 }
