@@ -2,7 +2,7 @@
 //!
 //! | table | what is timed |
 //! |---|---|
-//! | ingest | bodies of one step and some thousand series by four connections, until the last is acknowledged; series are known |
+//! | ingest | bodies of one step and some thousand series by four connections, until the last is acknowledged; series are known; one server at a time, and it may end what it put off before the next run |
 //! | queries | one HTTP request for three hours of ten thousand series |
 //! | disk | what real machines measure, after both servers have ended |
 //! | restart | opening a store of ten million samples, after a kill and after an orderly end |
@@ -17,7 +17,7 @@ use backlot_atlas::{Database, parse_one};
 use backlot_benches::house::AnyError;
 use backlot_benches::statistics::median;
 use backlot_benches::telemetry::client::Client;
-use backlot_benches::telemetry::samples::{self, Form, METRIC, METRIC_UNDERLINED};
+use backlot_benches::telemetry::samples::{self, Form, METRIC, METRIC_UNDERLINED, Template};
 use backlot_benches::telemetry::server::{CHILD, PEER, Server, bytes_below, serve};
 use backlot_benches::telemetry::{kills, node};
 use backlot_series::Grid;
@@ -54,8 +54,12 @@ mod target {
 }
 
 const STEP: i64 = 60_000;
-/// Three hours of minutes.
+/// Three hours of minutes: what one run sends, and what a query reads.
 const STEPS: usize = 180;
+/// Runs of ingesting in each form.
+const RUNS: usize = 5;
+/// The steps that queries read.
+const LAST: std::ops::RangeInclusive<usize> = (RUNS - 1) * STEPS + 1..=RUNS * STEPS;
 /// As many as vmagent has for two processors.
 const CONNECTIONS: usize = 4;
 
@@ -108,7 +112,6 @@ fn run(arguments: &Arguments) -> Result<(), AnyError> {
 
 struct Bench {
     series: usize,
-    runs: usize,
     has_peer: bool,
     /// The end of the step before the first.
     base: i64,
@@ -117,7 +120,7 @@ struct Bench {
 /// What ingesting in one form came to.
 struct Ingested {
     rate: f64,
-    /// Seconds of processor time for a million samples.
+    /// Seconds of processor time for a million samples, with what was put off.
     cpu: f64,
     bytes: f64,
 }
@@ -129,9 +132,8 @@ impl Bench {
         let has_peer = Server::peer(folder.path())?.is_some();
         Ok(Self {
             series: if quick { 400 } else { 10_000 },
-            runs: 5,
             has_peer,
-            base: now / STEP * STEP - STEPS as i64 * STEP,
+            base: now / STEP * STEP - (RUNS * STEPS) as i64 * STEP,
         })
     }
 
@@ -141,11 +143,12 @@ impl Bench {
 
     fn ingest_and_queries(&self, with_queries: bool) -> Result<(), AnyError> {
         println!(
-            "\n{:44} {:>12} {:>10} {:>10} {:>8}   {} series, {STEPS} steps",
+            "\n{:44} {:>12} {:>10} {:>10} {:>8}   {} series, {RUNS} runs of {STEPS} steps",
             "ingest, medians", "samples/s", "CPU s/M", "bytes", "target", self.series
         );
-        let settings = json!({ "max_age": "6h", "time_zone": "UTC" });
-        let (mut peers, mut best) = (Vec::new(), 0.0f64);
+        let settings = json!({ "max_age": "1d", "time_zone": "UTC" });
+        // Only what queries want goes on while others are measured.
+        let (mut peer, mut best) = (None, 0.0f64);
         if self.has_peer {
             for form in [Form::Text, Form::Influx, Form::JsonLines, Form::RemoteWrite] {
                 let folder = tempfile::tempdir()?;
@@ -155,10 +158,12 @@ impl Bench {
                 self.peer_has(&server)?;
                 println!("{:44} {}", format!("VictoriaMetrics: {}", form.name()), ingested);
                 best = best.max(ingested.rate);
-                peers.push((form, server, folder));
+                if form == Form::Text {
+                    peer = Some((server, folder));
+                }
             }
         }
-        let mut ours = Vec::new();
+        let mut ours = None;
         for form in [Form::Publish, Form::Compact, Form::Update, Form::RemoteWrite, Form::Text] {
             let home = tempfile::tempdir()?;
             let server = Server::ours(home.path(), &settings)?;
@@ -176,41 +181,42 @@ impl Bench {
                 ingested,
                 target::INGEST
             );
-            ours.push((form, server, home));
+            if form == Form::Text {
+                ours = Some((server, home));
+            }
         }
-        if with_queries {
-            let ours = ours.iter().find(|(form, ..)| *form == Form::Text).ok_or("no server")?;
-            let peer = peers.iter().find(|(form, ..)| *form == Form::Text);
-            self.queries(&ours.1, peer.map(|(_, server, _)| server))?;
+        match &ours {
+            Some((ours, _)) if with_queries => self.queries(ours, peer.as_ref().map(|(server, _)| server)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// Sends all samples in as many parts as there are runs; the first step is not timed, for it makes the series.
+    /// Sends the steps run by run, after one step that is not timed, for it makes the series. Bodies are made before.
     fn ingest(&self, server: &Server, form: Form, path: &str, headers: &str) -> Result<Ingested, AnyError> {
         let share = self.series / CONNECTIONS;
-        let bodies = |steps: std::ops::Range<usize>| -> Vec<Vec<Vec<u8>>> {
-            let of = |connection: usize| {
-                let series = connection * share..(connection + 1) * share;
-                steps.clone().map(|step| form.body(series.clone(), step, self.time(step))).collect()
+        let templates: Vec<Template> = (0..CONNECTIONS)
+            .map(|number| Template::new(form, number * share..(number + 1) * share))
+            .collect();
+        let bodies = |steps: std::ops::RangeInclusive<usize>| -> Vec<Vec<Vec<u8>>> {
+            let of = |template: &Template| -> Vec<Vec<u8>> {
+                steps.clone().map(|step| template.body(step, self.time(step))).collect()
             };
-            (0..CONNECTIONS).map(of).collect()
+            templates.iter().map(of).collect()
         };
-        send(server, path, headers, &bodies(1..2))?;
+        send(server, path, headers, &bodies(1..=1))?;
         let (mut rates, mut cpus, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let part = STEPS / self.runs;
-        for run in 0..self.runs {
-            let steps = (run * part + 1).max(2)..(run + 1) * part + 1;
-            let samples = (steps.len() * self.series) as f64;
+        for run in 0..RUNS {
+            let steps = (run * STEPS + 1).max(2)..=(run + 1) * STEPS;
+            let samples = (steps.clone().count() * self.series) as f64;
             let bodies = bodies(steps);
             bytes += bodies.iter().flatten().map(Vec::len).sum::<usize>();
             let cpu = server.cpu()?;
             let began = Instant::now();
             send(server, path, headers, &bodies)?;
             rates.push(samples / began.elapsed().as_secs_f64());
-            cpus.push((server.cpu()? - cpu) / samples * 1e6);
+            cpus.push((server.rested()? - cpu) / samples * 1e6);
         }
-        let samples = (STEPS - 1) * self.series;
+        let samples = (RUNS * STEPS - 1) * self.series;
         Ok(Ingested { rate: median(&rates), cpu: median(&cpus), bytes: bytes as f64 / samples as f64 })
     }
 
@@ -220,8 +226,11 @@ impl Bench {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             client.post("/internal/force_flush", "", b"")?;
-            let sums = peers_values(client.get(&self.peers_query(&format!("sum({METRIC_UNDERLINED})")))?)?;
-            match self.compare(&sums) {
+            let answer = |client: &mut Client, steps| {
+                let query = self.peers_query(&format!("sum({METRIC_UNDERLINED})"), steps);
+                peers_values(client.get(&query)?)
+            };
+            match self.compare(|steps| answer(&mut client, steps)) {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(format!("{PEER}: {error}").into()),
                 Err(_) => std::thread::sleep(Duration::from_millis(100)),
@@ -232,8 +241,9 @@ impl Bench {
     fn ours_has(&self, server: &Server, form: Form) -> Result<(), AnyError> {
         let metric = if matches!(form, Form::Publish | Form::Compact) { METRIC } else { METRIC_UNDERLINED };
         let mut client = Client::new(server.port)?;
-        let sums = ours_values(client.get(&self.ours_query(&format!("name,{metric},:eq,:sum")))?)?;
-        self.compare(&sums).map_err(|error| format!("{}: {error}", form.name()).into())
+        let expression = format!("name,{metric},:eq,:sum");
+        self.compare(|steps| ours_values(client.get(&self.ours_query(&expression, steps))?))
+            .map_err(|error| format!("{}: {error}", form.name()).into())
     }
 
     /// Updates have no time: all counts are in the last minutes, as rates.
@@ -241,7 +251,7 @@ impl Bench {
         let path = format!("/atlas/api/v1/graph?q=name,{METRIC},:eq,:sum&s=e-10m&e=now%2B1m&format=std.json");
         let sums = ours_values(Client::new(server.port)?.get(&path)?)?;
         let found: f64 = sums.iter().filter(|sum| !sum.is_nan()).sum::<f64>() * (STEP / 1000) as f64;
-        let sent: f64 = (1..=STEPS).map(|step| samples::sum(self.series, step)).sum();
+        let sent: f64 = (1..=RUNS * STEPS).map(|step| samples::sum(self.series, step)).sum();
         // Rates are sums of quotients.
         if (found - sent).abs() <= sent * 1e-9 {
             Ok(())
@@ -250,22 +260,31 @@ impl Bench {
         }
     }
 
-    fn compare(&self, sums: &[f64]) -> Result<(), String> {
-        let expected: Vec<f64> = (1..=STEPS).map(|step| samples::sum(self.series, step)).collect();
-        if sums == expected {
-            return Ok(());
+    /// Holds the sums of all steps, asked for run by run, against those that were sent.
+    fn compare(
+        &self,
+        mut sums: impl FnMut(std::ops::RangeInclusive<usize>) -> Result<Vec<f64>, AnyError>,
+    ) -> Result<(), AnyError> {
+        for run in 0..RUNS {
+            let steps = run * STEPS + 1..=(run + 1) * STEPS;
+            let expected: Vec<f64> = steps.clone().map(|step| samples::sum(self.series, step)).collect();
+            let sums = sums(steps)?;
+            if sums != expected {
+                let right = sums.iter().zip(&expected).filter(|(sum, expected)| sum == expected).count();
+                let (of, came) = (expected.len(), sums.len());
+                return Err(format!("run {run}: {right} of {of} sums are right, {came} came").into());
+            }
         }
-        let right = sums.iter().zip(&expected).filter(|(sum, expected)| sum == expected).count();
-        Err(format!("{right} of {} sums are right, {} came", expected.len(), sums.len()))
+        Ok(())
     }
 
-    fn ours_query(&self, expression: &str) -> String {
-        let (start, end) = (self.base, self.time(STEPS));
+    fn ours_query(&self, expression: &str, steps: std::ops::RangeInclusive<usize>) -> String {
+        let (start, end) = (self.time(steps.start() - 1), self.time(*steps.end()));
         format!("/atlas/api/v1/graph?q={expression}&s={start}&e={end}&step=1m&tz=UTC&format=std.json")
     }
 
-    fn peers_query(&self, expression: &str) -> String {
-        let (start, end) = (self.time(1) / 1000, self.time(STEPS) / 1000);
+    fn peers_query(&self, expression: &str, steps: std::ops::RangeInclusive<usize>) -> String {
+        let (start, end) = (self.time(*steps.start()) / 1000, self.time(*steps.end()) / 1000);
         format!("/api/v1/query_range?query={expression}&start={start}&end={end}&step=60&nocache=1")
     }
 
@@ -286,11 +305,11 @@ impl Bench {
             ("max", format!("{name},:max"), format!("max({METRIC_UNDERLINED})")),
         ];
         for (name, ours_text, peers_text) in cases {
-            let (path, times) = (self.ours_query(&ours_text), if self.series < 1000 { 3 } else { 15 });
+            let (path, times) = (self.ours_query(&ours_text, LAST), if self.series < 1000 { 3 } else { 15 });
             let (our_time, our_answer) = timed(ours.port, &path, times)?;
             let mut line = format!("{name:44} {our_time:>10.2}");
             if let Some(peer) = peer {
-                let (peer_time, peer_answer) = timed(peer.port, &self.peers_query(&peers_text), times)?;
+                let (peer_time, peer_answer) = timed(peer.port, &self.peers_query(&peers_text, LAST), times)?;
                 let sum = |values: Vec<f64>| values.iter().filter(|value| !value.is_nan()).sum::<f64>();
                 let (one, other) = (sum(ours_values(&our_answer)?), sum(peers_values_of_all(&peer_answer)?));
                 if one != other {

@@ -1,6 +1,6 @@
 //! Samples of a fleet, in every form that ours or the peer takes. A body is one step of some series, as publishers send it.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::ops::Range;
 
 /// The forms.
@@ -12,7 +12,7 @@ pub enum Form {
     Compact,
     /// The aggregator's update: a table of strings, and numbers; it knows no time.
     Update,
-    /// Prometheus' remote write, uncompressed; see [`Form::send`].
+    /// Prometheus' remote write.
     RemoteWrite,
     /// Exporters' text with timestamps.
     Text,
@@ -85,107 +85,136 @@ impl Form {
             Form::Influx => Some(("/write?precision=ms", "")),
         }
     }
+}
 
-    /// A body: the values of some series at a step that ends at a time.
-    pub fn body(self, series: Range<usize>, step: usize, time: i64) -> Vec<u8> {
-        let mut text = String::new();
-        match self {
-            Form::Publish => {
-                text.push_str("{\"tags\":{},\"metrics\":[");
-                for number in series {
-                    let _ = write!(text, "{{\"tags\":{{\"name\":\"{METRIC}\",\"atlas.dstype\":\"gauge\"");
-                    for (key, value) in tags(number) {
-                        let _ = write!(text, ",\"{key}\":\"{value}\"");
-                    }
-                    let _ = write!(text, "}},\"timestamp\":{time},\"value\":{}}},", value(number, step));
-                }
-                text.pop();
-                text.push_str("]}");
-            }
-            Form::Compact | Form::Update => return self.tabled(series, step, time).into_bytes(),
-            Form::RemoteWrite => {
-                let mut body = Vec::new();
-                for number in series {
-                    let mut labels = Vec::new();
-                    label("__name__", METRIC_UNDERLINED, &mut labels);
-                    for (key, value) in tags(number) {
-                        label(key, &value, &mut labels);
-                    }
-                    let mut sample = vec![0x09];
-                    sample.extend_from_slice(&f64::from(value(number, step)).to_le_bytes());
-                    sample.push(0x10);
-                    varint(time as u64, &mut sample);
-                    field(2, &sample, &mut labels);
-                    field(1, &labels, &mut body);
-                }
-                return snap::raw::Encoder::new().compress_vec(&body).unwrap_or_default();
-            }
-            Form::Text => {
-                for number in series {
-                    let _ = write!(text, "{METRIC_UNDERLINED}{{");
-                    for (key, value) in tags(number) {
-                        let _ = write!(text, "{key}=\"{value}\",");
-                    }
-                    text.pop();
-                    let _ = writeln!(text, "}} {} {time}", value(number, step));
-                }
-            }
-            Form::JsonLines => {
-                for number in series {
-                    let _ = write!(text, "{{\"metric\":{{\"__name__\":\"{METRIC_UNDERLINED}\"");
-                    for (key, value) in tags(number) {
-                        let _ = write!(text, ",\"{key}\":\"{value}\"");
-                    }
-                    let value = value(number, step);
-                    let _ = writeln!(text, "}},\"values\":[{value}],\"timestamps\":[{time}]}}");
-                }
-            }
-            Form::Influx => {
-                for number in series {
-                    text.push_str("server");
-                    for (key, value) in tags(number) {
-                        let _ = write!(text, ",{key}={value}");
-                    }
-                    let _ = writeln!(text, " requestCount={} {time}", value(number, step));
-                }
-            }
+/// Bodies of one form with the values of some series. What is the same in all of them is written once.
+#[derive(Debug)]
+pub struct Template {
+    form: Form,
+    series: Range<usize>,
+    head: String,
+    /// What comes before the numbers of each series.
+    rows: Vec<Vec<u8>>,
+}
+
+impl Template {
+    /// For these series.
+    pub fn new(form: Form, series: Range<usize>) -> Self {
+        let (mut head, mut rows) = (String::new(), Vec::new());
+        match form {
+            Form::Publish => head.push_str("{\"tags\":{},\"metrics\":["),
+            Form::Compact | Form::Update => (head, rows) = tabled(form, series.clone()),
+            Form::RemoteWrite | Form::Text | Form::JsonLines | Form::Influx => {}
         }
-        text.into_bytes()
+        if rows.is_empty() {
+            rows = series.clone().map(|number| row(form, number)).collect();
+        }
+        Self { form, series, head, rows }
     }
 
-    fn tabled(self, series: Range<usize>, step: usize, time: i64) -> String {
-        let mut known = std::collections::HashMap::new();
-        let mut strings: Vec<String> = Vec::new();
-        let mut position = |text: &str| {
-            *known.entry(text.to_owned()).or_insert_with(|| {
-                strings.push(text.to_owned());
-                strings.len() - 1
-            })
-        };
-        let mut points = String::new();
-        for number in series.clone() {
-            if self == Form::Compact {
-                // An id is a SHA-1 in hexadecimal; nobody reads it here or there.
-                let _ = write!(points, ",\"{number:040x}\",7");
-                let _ = write!(points, ",{},{}", position("atlas.dstype"), position("gauge"));
-            } else {
-                points.push_str(",6");
-            }
-            let _ = write!(points, ",{},{}", position("name"), position(METRIC));
-            for (key, value) in tags(number) {
-                let _ = write!(points, ",{},{}", position(key), position(&value));
-            }
+    /// The values at a step that ends at a time.
+    pub fn body(&self, step: usize, time: i64) -> Vec<u8> {
+        let mut body = self.head.clone().into_bytes();
+        body.reserve(self.rows.iter().map(|row| row.len() + 48).sum());
+        for (row, number) in self.rows.iter().zip(self.series.clone()) {
             let value = value(number, step);
-            let _ = if self == Form::Compact {
-                write!(points, ",{time},{value}")
-            } else {
-                write!(points, ",0,{value}")
+            if self.form == Form::RemoteWrite {
+                let mut sample = vec![0x09];
+                sample.extend_from_slice(&f64::from(value).to_le_bytes());
+                sample.push(0x10);
+                varint(time as u64, &mut sample);
+                body.push(1 << 3 | 2);
+                varint((row.len() + 2 + sample.len()) as u64, &mut body);
+                body.extend_from_slice(row);
+                field(2, &sample, &mut body);
+                continue;
+            }
+            body.extend_from_slice(row);
+            // Writing to memory does not fail.
+            let _ = match self.form {
+                Form::Publish => write!(body, "{time},\"value\":{value}}},"),
+                Form::Compact => write!(body, ",{time},{value}"),
+                Form::Update => write!(body, ",0,{value}"),
+                Form::JsonLines => writeln!(body, "{value}],\"timestamps\":[{time}]}}"),
+                Form::RemoteWrite | Form::Text | Form::Influx => writeln!(body, "{value} {time}"),
             };
         }
-        let table: String = strings.iter().map(|string| format!(",\"{string}\"")).collect();
-        let count = if self == Form::Compact { format!(",{}", series.len()) } else { String::new() };
-        format!("[{}{table}{count}{points}]", strings.len())
+        match self.form {
+            Form::Publish => {
+                body.pop();
+                body.extend_from_slice(b"]}");
+            }
+            Form::Compact | Form::Update => body.push(b']'),
+            Form::RemoteWrite => return snap::raw::Encoder::new().compress_vec(&body).unwrap_or_default(),
+            Form::Text | Form::JsonLines | Form::Influx => {}
+        }
+        body
     }
+}
+
+/// What comes before the numbers of a series, where that does not depend on the other series.
+fn row(form: Form, number: usize) -> Vec<u8> {
+    let tags = tags(number);
+    let tagged = |before: &str, between: &str, after: &str| -> String {
+        tags.iter().map(|(key, value)| format!("{before}{key}{between}{value}{after}")).collect()
+    };
+    match form {
+        Form::Publish => {
+            let tags = tagged(",\"", "\":\"", "\"");
+            let kind = "\"atlas.dstype\":\"gauge\"";
+            format!("{{\"tags\":{{\"name\":\"{METRIC}\",{kind}{tags}}},\"timestamp\":").into_bytes()
+        }
+        Form::Text => {
+            let labels = tagged(",", "=\"", "\"");
+            format!("{METRIC_UNDERLINED}{{{}}} ", &labels[1..]).into_bytes()
+        }
+        Form::JsonLines => {
+            let labels = tagged(",\"", "\":\"", "\"");
+            format!("{{\"metric\":{{\"__name__\":\"{METRIC_UNDERLINED}\"{labels}}},\"values\":[").into_bytes()
+        }
+        Form::Influx => format!("server{} requestCount=", tagged(",", "=", "")).into_bytes(),
+        Form::RemoteWrite => {
+            let mut labels = Vec::new();
+            label("__name__", METRIC_UNDERLINED, &mut labels);
+            for (key, value) in &tags {
+                label(key, value, &mut labels);
+            }
+            labels
+        }
+        Form::Compact | Form::Update => Vec::new(),
+    }
+}
+
+/// The table of a body's strings, and what comes before the numbers of each series.
+fn tabled(form: Form, series: Range<usize>) -> (String, Vec<Vec<u8>>) {
+    let mut known = std::collections::HashMap::new();
+    let mut strings: Vec<String> = Vec::new();
+    let mut position = |text: &str| {
+        *known.entry(text.to_owned()).or_insert_with(|| {
+            strings.push(text.to_owned());
+            strings.len() - 1
+        })
+    };
+    let mut rows = Vec::new();
+    for number in series.clone() {
+        let mut pairs = vec![("name", METRIC.to_owned())];
+        let mut row = if form == Form::Compact {
+            pairs.insert(0, ("atlas.dstype", "gauge".to_owned()));
+            // An id is a SHA-1 in hexadecimal; nobody reads it here or there.
+            format!(",\"{number:040x}\",7")
+        } else {
+            ",6".to_owned()
+        };
+        pairs.extend(tags(number));
+        for (key, value) in pairs {
+            let pair = format!(",{},{}", position(key), position(&value));
+            row.push_str(&pair);
+        }
+        rows.push(row.into_bytes());
+    }
+    let table: String = strings.iter().map(|string| format!(",\"{string}\"")).collect();
+    let count = if form == Form::Compact { format!(",{}", series.len()) } else { String::new() };
+    (format!("[{}{table}{count}", strings.len()), rows)
 }
 
 fn label(key: &str, value: &str, into: &mut Vec<u8>) {

@@ -96,6 +96,27 @@ impl Server {
         Ok((ticks(11) + ticks(12)) / 100.0)
     }
 
+    /// Seconds of processor time that it has used once it has ended what it put off: when it has used none for a while.
+    ///
+    /// # Errors
+    /// A process that has ended.
+    pub fn rested(&self) -> Result<f64, AnyError> {
+        /// Longer than the second after which VictoriaMetrics writes what it holds.
+        const QUIET: Duration = Duration::from_millis(1200);
+        /// A few ticks of its clocks are no work.
+        const IDLE: f64 = 0.03;
+        let deadline = Instant::now() + PATIENCE;
+        let mut cpu = self.cpu()?;
+        loop {
+            std::thread::sleep(QUIET);
+            let now = self.cpu()?;
+            if now - cpu <= IDLE || Instant::now() > deadline {
+                return Ok(now);
+            }
+            cpu = now;
+        }
+    }
+
     /// The most memory that it has had, in bytes.
     pub fn most_memory(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::io::Write;
 use backlot_atlas::wire::Outcome;
 use backlot_meters::{Measurement, Op};
 
-use super::rows::{self, NoTags, Pairs, Row};
+use super::rows::{self, NoTags, Pairs, Rows};
 use super::{IngestError, checked, form, merged_over_instances};
 use crate::state::State;
 use crate::store::{Effect, Sample};
@@ -34,19 +34,16 @@ pub(crate) fn take(
             start..names.len()
         })
         .collect();
-    let rows: Vec<Row<'_>> = measurements
-        .iter()
-        .zip(&ranges)
-        .map(|(measurement, range)| {
-            let sample = match measurement.op() {
-                Op::Add => Sample::Value(Effect::Add, measurement.value * per_second),
-                Op::Max => Sample::Value(Effect::Max, measurement.value),
-            };
-            Row { alias: naming.alias(context, &names[range.clone()]), time: now, sample }
-        })
-        .collect();
+    let mut rows = Rows::new(state, measurements.len());
+    for (measurement, range) in measurements.iter().zip(ranges) {
+        let sample = match measurement.op() {
+            Op::Add => Sample::Value(Effect::Add, measurement.value * per_second),
+            Op::Max => Sample::Value(Effect::Max, measurement.value),
+        };
+        rows.push(context, &names[range], now, sample);
+    }
     let mut outcome = Outcome::default();
-    rows::write(state, &rows, &mut outcome, |number| {
+    rows::write(state, rows, &mut outcome, |number| {
         let measurement = &measurements[number];
         let mut pairs: Pairs<'_> = vec![("name".into(), measurement.id.name().into())];
         let own = measurement.tags().map(|(key, value)| (key.into(), value.as_str().to_owned().into()));

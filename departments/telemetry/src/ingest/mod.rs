@@ -9,13 +9,12 @@ use std::ops::Range;
 
 use axum::http::HeaderMap;
 use backlot_atlas::wire::{
-    Json, Operator, Outcome, Point, Smile, Tabled, WireError, check_tags, read_batch, read_published,
-    read_updates,
+    Json, Operator, Outcome, Smile, Tabled, WireError, check_tags, read_batch, read_published, read_updates,
 };
 
 use crate::state::State;
-use crate::store::{Alias, Effect, Sample, StoreError};
-use rows::{NoTags, Pairs, Row};
+use crate::store::{Effect, Sample, StoreError};
+use rows::{NoTags, Pairs, Rows};
 
 /// Largest body after decompression: some hundred thousand datapoints. A compressed body may say far more than it weighs.
 pub(crate) const LARGEST_BODY: usize = 64 << 20;
@@ -83,16 +82,16 @@ pub(crate) fn update(state: &State, body: &[u8]) -> Result<Outcome, IngestError>
     let naming = state.store.naming();
     let (add, max) = (naming.context(form::UPDATE_ADD, b""), naming.context(form::UPDATE_MAX, b""));
     let names = TableNames::new(state, &read);
-    let row = |(point, name): (&Point<Operator>, Range<usize>)| {
+    let mut rows = Rows::new(state, read.points.len());
+    for (point, name) in read.points.iter().zip(names.ranges()) {
         let (context, sample) = match point.head {
             Operator::Add => (add, Sample::Value(Effect::Add, point.value * per_second)),
             Operator::Max => (max, Sample::Value(Effect::Max, point.value)),
         };
-        Row { alias: naming.alias(context, &names.bytes[name]), time: now, sample }
-    };
-    let rows: Vec<Row<'_>> = read.points.iter().zip(names.ranges()).map(row).collect();
+        rows.push(context, &names.bytes[name], now, sample);
+    }
     let mut outcome = Outcome::default();
-    rows::write(state, &rows, &mut outcome, |number| {
+    rows::write(state, rows, &mut outcome, |number| {
         let point = &read.points[number];
         let kind = if point.head == Operator::Add { "sum" } else { "gauge" };
         Ok::<_, NoTags<'_, IngestError>>(merged_over_instances(checked(read.tags(point))?, kind))
@@ -203,17 +202,15 @@ fn publish_metrics(state: &State, body: &[u8]) -> Result<Outcome, IngestError> {
         }
         kept.push((metric, start..spelt.len()));
     }
-    let rows: Vec<Row<'_>> = kept
-        .iter()
-        .map(|(metric, range)| {
-            let alias: Alias<'_> = match metric.bytes() {
-                Some(bytes) => naming.alias(raw, bytes),
-                None => naming.alias(pieces, &spelt[range.clone()]),
-            };
-            Row { alias, time: metric.timestamp, sample: Sample::OfSeries(metric.value) }
-        })
-        .collect();
-    rows::write(state, &rows, &mut outcome, |number| {
+    let mut rows = Rows::new(state, kept.len());
+    for (metric, range) in &kept {
+        let (context, name) = match metric.bytes() {
+            Some(bytes) => (raw, bytes),
+            None => (pieces, &spelt[range.clone()]),
+        };
+        rows.push(context, name, metric.timestamp, Sample::OfSeries(metric.value));
+    }
+    rows::write(state, rows, &mut outcome, |number| {
         let tags = kept[number].0.tags(&read.common);
         let mut pairs = checked(tags.map_err(|error| NoTags::Malformed(IngestError::Wire(error)))?)?;
         rows::sort(&mut pairs);
@@ -238,13 +235,11 @@ fn publish_compact(state: &State, body: &[u8]) -> Result<Outcome, IngestError> {
     let naming = state.store.naming();
     let context = naming.context(form::COMPACT, b"");
     let names = TableNames::new(state, &read);
-    let row = |(point, name): (&Point<i64>, Range<usize>)| Row {
-        alias: naming.alias(context, &names.bytes[name]),
-        time: point.head,
-        sample: Sample::OfSeries(point.value),
-    };
-    let rows: Vec<Row<'_>> = read.points.iter().zip(names.ranges()).map(row).collect();
-    rows::write(state, &rows, &mut outcome, |number| {
+    let mut rows = Rows::new(state, read.points.len());
+    for (point, name) in read.points.iter().zip(names.ranges()) {
+        rows.push(context, &names.bytes[name], point.head, Sample::OfSeries(point.value));
+    }
+    rows::write(state, rows, &mut outcome, |number| {
         let mut pairs = checked(read.tags(&read.points[number]))?;
         rows::sort(&mut pairs);
         Ok::<_, NoTags<'_, IngestError>>(pairs)

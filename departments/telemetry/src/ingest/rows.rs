@@ -1,7 +1,7 @@
 //! From the rows of a message into the store.
 //!
-//! A message is read without the store's lock into rows: the sender's own name of a series, a time, a sample. Then the names are looked
-//! up (shared lock), those that are new are parsed and checked (no lock), and only the values are put under the exclusive lock, so
+//! A message is read without the store's lock into rows: a series, a time, a sample. What a sender calls its series is looked
+//! up as the message is read; names that are new are parsed and checked then, and only the values are put under the exclusive lock, so
 //! that messages are read on all processors. A message that cannot be read changes nothing: all its names are read before.
 
 use std::borrow::Cow;
@@ -9,16 +9,76 @@ use std::borrow::Cow;
 use backlot_atlas::wire::Outcome;
 
 use crate::state::State;
-use crate::store::{Alias, Sample, StoreError};
+use crate::store::{Names, Sample, SeriesId, StoreError};
 
 /// Keys and values.
 pub(crate) type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 
-/// One sample of a message.
-pub(crate) struct Row<'a> {
-    pub(crate) alias: Alias<'a>,
-    pub(crate) time: i64,
-    pub(crate) sample: Sample,
+/// The samples of a message.
+pub(crate) struct Rows<'a> {
+    names: Names<'a>,
+    samples: Vec<Row>,
+    unknown: Vec<Unknown<'a>>,
+}
+
+/// A sample of a message.
+struct Row {
+    /// `None` for a name that is not known.
+    series: Option<SeriesId>,
+    time: i64,
+    sample: Sample,
+}
+
+/// A name that is not known: the number of its row, its context and bytes.
+struct Unknown<'a> {
+    row: usize,
+    context: u64,
+    name: &'a [u8],
+}
+
+impl<'a> Rows<'a> {
+    /// Begins a message, of about so many samples. Nothing else is learnt of names until it is written.
+    pub(crate) fn new(state: &'a State, samples: usize) -> Self {
+        Self {
+            names: state.store.naming().names(),
+            samples: Vec::with_capacity(samples),
+            unknown: Vec::new(),
+        }
+    }
+
+    /// Adds a sample of the series that the sender calls by a name.
+    #[inline]
+    pub(crate) fn push(&mut self, context: u64, name: &'a [u8], time: i64, sample: Sample) {
+        let series = self.find(context, name);
+        self.push_found(series, (context, name), time, sample);
+    }
+
+    /// The series that the sender calls by a name, if it is known.
+    #[inline]
+    pub(crate) fn find(&mut self, context: u64, name: &[u8]) -> Option<SeriesId> {
+        self.names.find(context, name)
+    }
+
+    /// The name that is expected next, if these bytes begin with it: see [`Names::expected`].
+    #[inline]
+    pub(crate) fn expected(&mut self, context: u64, bytes: &[u8]) -> Option<(usize, SeriesId)> {
+        self.names.expected(context, bytes)
+    }
+
+    /// Adds a sample of a series whose name has been looked up.
+    #[inline]
+    pub(crate) fn push_found(
+        &mut self,
+        series: Option<SeriesId>,
+        (context, name): (u64, &'a [u8]),
+        time: i64,
+        sample: Sample,
+    ) {
+        if series.is_none() {
+            self.unknown.push(Unknown { row: self.samples.len(), context, name });
+        }
+        self.samples.push(Row { series, time, sample });
+    }
 }
 
 /// Why a row has no tags.
@@ -38,13 +98,13 @@ pub(crate) fn sort(pairs: &mut Pairs<'_>) {
 /// Writes rows. `tags` gives the sorted tags of the row with this number; it is asked only for names that the store does not know.
 pub(crate) fn write<'a, E: From<StoreError>>(
     state: &State,
-    rows: &[Row<'_>],
+    rows: Rows<'_>,
     outcome: &mut Outcome,
     mut tags: impl FnMut(usize) -> Result<Pairs<'a>, NoTags<'a, E>>,
 ) -> Result<(), E> {
-    let store = &*state.store;
-    let known = store.known(rows.iter().map(|row| row.alias));
-    let mut new: Vec<(usize, Pairs<'a>)> = Vec::new();
+    let Rows { names, samples, unknown } = rows;
+    // Who learns names waits for it, and who writes may forget some.
+    drop(names);
     let mut named = |number: usize, outcome: &mut Outcome| match tags(number) {
         Ok(pairs) => Ok(Some(pairs)),
         Err(NoTags::Malformed(error)) => Err(error),
@@ -53,36 +113,37 @@ pub(crate) fn write<'a, E: From<StoreError>>(
             Ok(None)
         }
     };
-    for (number, _) in known.iter().enumerate().filter(|(_, known)| known.is_none()) {
-        if let Some(pairs) = named(number, outcome)? {
-            new.push((number, pairs));
+    let mut new = Vec::with_capacity(unknown.len());
+    for unknown in &unknown {
+        if let Some(pairs) = named(unknown.row, outcome)? {
+            new.push((unknown, pairs));
         }
     }
-    let mut batch = store.batch();
+    let (mut learnt, mut gone) = (Vec::with_capacity(new.len()), Vec::new());
     let mut new = new.into_iter().peekable();
-    for (number, (row, known)) in rows.iter().zip(&known).enumerate() {
-        if let Some(id) = *known {
-            if batch.put(id, row.time, row.sample) {
+    let mut batch = state.store.batch();
+    for (number, row) in samples.iter().enumerate() {
+        let pairs = match row.series {
+            Some(id) if batch.put(id, row.time, row.sample) => {
                 outcome.taken += 1;
                 continue;
             }
-        } else if new.peek().is_none_or(|(next, _)| *next != number) {
-            continue;
-        }
-        let pairs = match new.next_if(|(next, _)| *next == number) {
-            Some((_, pairs)) => pairs,
             // It was forgotten since it was looked up.
-            None => match named(number, outcome)? {
-                Some(pairs) => pairs,
-                None => continue,
-            },
+            Some(id) => {
+                gone.push(id);
+                named(number, outcome)?.map(|pairs| (None, pairs))
+            }
+            None => new
+                .next_if(|(unknown, _)| unknown.row == number)
+                .map(|(unknown, pairs)| (Some(unknown), pairs)),
         };
-        let id = batch.known(row.alias).or_else(|| {
-            let tags: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
-            batch.learn(row.alias, &tags)
-        });
-        match id {
-            Some(id) if batch.put(id, row.time, row.sample) => outcome.taken += 1,
+        let Some((unknown, pairs)) = pairs else { continue };
+        let tags: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
+        match batch.find_or_insert(&tags) {
+            Some(id) if batch.put(id, row.time, row.sample) => {
+                outcome.taken += 1;
+                learnt.extend(unknown.map(|unknown| (unknown.context, unknown.name, id)));
+            }
             _ => outcome.refuse(
                 "too many series; raise `max_series`, or send fewer distinct tags".to_owned(),
                 &pairs,
@@ -90,5 +151,10 @@ pub(crate) fn write<'a, E: From<StoreError>>(
         }
     }
     batch.commit()?;
+    let naming = state.store.naming();
+    naming.forget(gone);
+    if !learnt.is_empty() {
+        naming.remember(learnt);
+    }
     Ok(())
 }

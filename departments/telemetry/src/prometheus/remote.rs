@@ -3,46 +3,66 @@
 use backlot_atlas::wire::Outcome;
 
 use super::{MOST_LABELS, Refused, label_tag};
-use crate::ingest::rows::{self, NoTags, Pairs, Row};
+use crate::ingest::rows::{self, NoTags, Pairs, Rows};
 use crate::ingest::{LARGEST_BODY, form};
 use crate::state::State;
 use crate::store::{Effect, Sample};
+
+/// Bytes of a series with one sample, as most are.
+const USUAL_SAMPLE: usize = 150;
 
 /// Takes the body of a remote write.
 pub(crate) fn remote_write(state: &State, body: &[u8]) -> Result<(), Refused> {
     let malformed = || Refused::Malformed("the body is no remote-write request of at most 64 MiB".to_owned());
     snap::raw::decompress_len(body).ok().filter(|length| *length <= LARGEST_BODY).ok_or_else(malformed)?;
     let plain = snap::raw::Decoder::new().decompress_vec(body).map_err(|_| malformed())?;
-    let naming = state.store.naming();
-    let context = naming.context(form::REMOTE_WRITE, b"");
+    let context = state.store.naming().context(form::REMOTE_WRITE, b"");
     let mut request = Message(&plain);
-    let mut rows = Vec::new();
-    let mut labels = Vec::new();
+    let mut rows = Rows::new(state, plain.len() / USUAL_SAMPLE);
+    let mut labels = Vec::with_capacity(plain.len() / USUAL_SAMPLE);
     while let Some(field) = request.next().ok_or_else(malformed)? {
         // WriteRequest.timeseries = 1
-        if let Field::Bytes(1, series) = field {
-            let name = labels_of(series).ok_or_else(malformed)?;
-            let alias = naming.alias(context, name);
-            // Samples come after the labels; where they do not, the name is the whole message, and they are found all the same.
-            let mut message =
-                Message(if name.len() == series.len() { series } else { &series[name.len()..] });
-            while let Some(field) = message.next().ok_or_else(malformed)? {
-                // TimeSeries.samples = 2
-                if let Field::Bytes(2, sample) = field {
-                    let (value, time) = read_sample(sample).ok_or_else(malformed)?;
-                    // A stale marker is a NaN: nothing is known from here on, which is what no value says.
-                    rows.push(Row { alias, time, sample: Sample::Value(Effect::Set, value) });
-                    labels.push(name);
-                }
+        let Field::Bytes(1, series) = field else { continue };
+        let expected = rows.expected(context, series);
+        // Where only samples follow, the expected labels are all there are.
+        let expected = expected.filter(|(length, _)| has_no_label(&series[*length..]));
+        let (name, found) = match expected {
+            Some((length, found)) => (&series[..length], Some(found)),
+            None => {
+                let name = labels_of(series).ok_or_else(malformed)?;
+                (name, rows.find(context, name))
+            }
+        };
+        // Samples come after the labels; where they do not, the name is the whole message, and they are found all the same.
+        let mut message = Message(if name.len() == series.len() { series } else { &series[name.len()..] });
+        while let Some(field) = message.next().ok_or_else(malformed)? {
+            // TimeSeries.samples = 2
+            if let Field::Bytes(2, sample) = field {
+                let (value, time) = read_sample(sample).ok_or_else(malformed)?;
+                // A stale marker is a NaN: nothing is known from here on, which is what no value says.
+                rows.push_found(found, (context, name), time, Sample::Value(Effect::Set, value));
+                labels.push(name);
             }
         }
     }
     let mut outcome = Outcome::default();
-    rows::write(state, &rows, &mut outcome, |number| {
+    rows::write(state, rows, &mut outcome, |number| {
         read_labels(labels[number]).ok_or_else(|| NoTags::Malformed(malformed()))
     })?;
     state.counters.count(outcome.taken, outcome.refused);
     Ok(())
+}
+
+/// Whether a message is whole and none of its fields a label.
+fn has_no_label(bytes: &[u8]) -> bool {
+    let mut message = Message(bytes);
+    loop {
+        match message.next() {
+            Some(None) => return true,
+            None | Some(Some(Field::Bytes(1, _))) => return false,
+            Some(Some(_)) => {}
+        }
+    }
 }
 
 /// The bytes of a series' labels: those before its first sample, or all where labels follow samples.

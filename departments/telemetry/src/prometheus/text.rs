@@ -4,43 +4,54 @@ use backlot_atlas::wire::Outcome;
 
 use super::{MOST_LABELS, Refused, shortened};
 use crate::ingest::form;
-use crate::ingest::rows::{self, NoTags, Pairs, Row};
+use crate::ingest::rows::{self, NoTags, Pairs, Rows};
 use crate::state::State;
 use crate::store::{Effect, Sample};
+
+/// Bytes of a line, as most are.
+const USUAL_LINE: usize = 100;
 
 /// Takes samples in the text format, and gives how many. Lines without a timestamp are of now. `added` are tags that every sample
 /// gets; a label of its own with the same name becomes `exported_…`, as with Prometheus.
 pub(crate) fn text_format(state: &State, text: &str, added: &[(String, String)]) -> Result<usize, Refused> {
     let now = state.now();
-    let naming = state.store.naming();
     let shared: String = added.iter().map(|(key, value)| format!("{key}\0{value}\0")).collect();
-    let context = naming.context(form::TEXT, shared.as_bytes());
-    let (mut rows, mut names) = (Vec::new(), Vec::new());
-    let mut start = 0;
-    let ends = memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]);
-    for (number, end) in ends.enumerate() {
-        let line = text[start..end].trim();
-        start = end + 1;
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let malformed = || {
-            let shown: String = line.chars().take(100).collect();
-            Refused::Malformed(format!("line {} is no sample: {shown}", number + 1))
+    let context = state.store.naming().context(form::TEXT, shared.as_bytes());
+    let mut rows = Rows::new(state, text.len() / USUAL_LINE);
+    // The number of the line of each row, and its name.
+    let mut names = Vec::with_capacity(text.len() / USUAL_LINE);
+    let (mut rest, mut number, mut last) = (text, 0, ("", 0));
+    while !rest.is_empty() {
+        number += 1;
+        let expected = rows.expected(context, rest.as_bytes());
+        // Where a blank follows, the expected name is all of the line's: this is where `name_end` would end it.
+        let expected =
+            expected.filter(|(length, _)| matches!(rest.as_bytes().get(*length), Some(b' ' | b'\t')));
+        let named = expected.map_or(0, |(length, _)| length);
+        let end = memchr::memchr(b'\n', &rest.as_bytes()[named..]).map_or(rest.len(), |end| named + end);
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        let (name, numbers, found) = match expected {
+            Some((length, found)) => (&line[..length], &line[length..], Some(found)),
+            None => {
+                let line = line.trim();
+                if line.is_empty() || line.starts_with('#') {
+                    continue;
+                }
+                let end = name_end(line).ok_or_else(|| malformed(number, line))?;
+                let (name, numbers) = line.split_at(end);
+                (name, numbers, rows.find(context, name.as_bytes()))
+            }
         };
-        let (name, rest) = line.split_at(name_end(line).ok_or_else(malformed)?);
-        let (value, time) = read_value(rest).ok_or_else(malformed)?;
-        let alias = naming.alias(context, name.as_bytes());
-        rows.push(Row { alias, time: time.unwrap_or(now), sample: Sample::Value(Effect::Set, value) });
+        let (value, time) = read_value(numbers, &mut last).ok_or_else(|| malformed(number, line))?;
+        let sample = Sample::Value(Effect::Set, value);
+        rows.push_found(found, (context, name.as_bytes()), time.unwrap_or(now), sample);
         names.push((number, name));
     }
     let mut outcome = Outcome::default();
-    rows::write(state, &rows, &mut outcome, |row| {
+    rows::write(state, rows, &mut outcome, |row| {
         let (number, name) = names[row];
-        let mut pairs = read_labels(name).ok_or_else(|| {
-            let shown: String = name.chars().take(100).collect();
-            NoTags::Malformed(Refused::Malformed(format!("line {} is no sample: {shown}", number + 1)))
-        })?;
+        let mut pairs = read_labels(name).ok_or_else(|| NoTags::Malformed(malformed(number, name)))?;
         for (key, value) in added {
             if let Some((own, _)) = pairs.iter_mut().find(|(own, _)| own == key) {
                 *own = format!("exported_{key}").into();
@@ -52,6 +63,11 @@ pub(crate) fn text_format(state: &State, text: &str, added: &[(String, String)])
     })?;
     state.counters.count(outcome.taken, outcome.refused);
     Ok(outcome.taken)
+}
+
+fn malformed(number: usize, line: &str) -> Refused {
+    let shown: String = line.trim().chars().take(100).collect();
+    Refused::Malformed(format!("line {number} is no sample: {shown}"))
 }
 
 /// Where the name and the labels of a line end: at a blank, or after the brace that no text holds.
@@ -91,17 +107,45 @@ fn escaped_end(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// ` number [milliseconds]`.
-fn read_value(rest: &str) -> Option<(f64, Option<i64>)> {
-    let mut words = rest.split_ascii_whitespace();
-    let value = match words.next()? {
+/// ` number [milliseconds]`. Most lines of a message say the same time, so the last is remembered with its text.
+fn read_value<'a>(rest: &'a str, last: &mut (&'a str, i64)) -> Option<(f64, Option<i64>)> {
+    let (number, rest) = first_word(rest);
+    let value = match number {
         "NaN" => f64::NAN,
         "+Inf" | "Inf" => f64::INFINITY,
         "-Inf" => f64::NEG_INFINITY,
-        number => number.parse().ok()?,
+        number => read_whole(number).map_or_else(|| number.parse().ok(), Some)?,
     };
-    let time = words.next().map(str::parse).transpose().ok()?;
-    Some((value, time))
+    // More may follow, which later versions of the format say of a sample.
+    let (time, _) = first_word(rest);
+    if time.is_empty() {
+        return Some((value, None));
+    }
+    if time != last.0 {
+        *last = (time, time.parse().ok()?);
+    }
+    Some((value, Some(last.1)))
+}
+
+/// A whole number of few digits, as most counts are: no rounding to think of.
+fn read_whole(text: &str) -> Option<f64> {
+    /// All whole numbers of so many digits are doubles.
+    const DIGITS: usize = 15;
+    if text.is_empty() || text.len() > DIGITS {
+        return None;
+    }
+    let mut value = 0;
+    for byte in text.bytes() {
+        value = value * 10 + u64::from(byte.is_ascii_digit().then(|| byte - b'0')?);
+    }
+    Some(value as f64)
+}
+
+/// The first word of a text, which may be empty, and what follows it.
+fn first_word(text: &str) -> (&str, &str) {
+    let text = text.trim_ascii_start();
+    let end = text.bytes().position(|byte| byte.is_ascii_whitespace());
+    text.split_at(end.unwrap_or(text.len()))
 }
 
 /// `name{label="value",…}`.
@@ -152,8 +196,13 @@ mod tests {
 
     fn line(line: &str) -> Option<(Pairs<'_>, f64, Option<i64>)> {
         let (name, rest) = line.split_at(name_end(line)?);
-        let (value, time) = read_value(rest)?;
+        let (value, time) = read_value(rest, &mut ("", 0))?;
         Some((read_labels(name)?, value, time))
+    }
+
+    fn text_of_times(all: &[&'static str]) -> Vec<(f64, Option<i64>)> {
+        let mut last = ("", 0);
+        all.iter().map(|numbers| read_value(numbers, &mut last).unwrap()).collect()
     }
 
     #[test]
@@ -167,6 +216,13 @@ mod tests {
         assert_eq!(labels[1..], [("a".into(), "}{".into()), ("b".into(), "=".into())]);
         assert!(line("up 1").is_some_and(|(_, value, time)| value == 1.0 && time.is_none()));
         assert!(line("x{} +Inf").is_some_and(|(_, value, _)| value == f64::INFINITY));
+        let same_time = text_of_times(&["1 5", "2\t5 ", "3", "4 6 # more"]);
+        assert_eq!(same_time, [(1.0, Some(5)), (2.0, Some(5)), (3.0, None), (4.0, Some(6))]);
+        let largest = line("x 999999999999999").unwrap().1;
+        assert_eq!(
+            (largest, line("x 1234567890123456789").unwrap().1),
+            (999_999_999_999_999.0, 1_234_567_890_123_456_789.0)
+        );
         for wrong in ["x", "x{a=\"b} 1", "x{a} 1", "x abc", "x 1 abc", "x{a=\"b\\\"} 1"] {
             assert!(line(wrong).is_none(), "{wrong}");
         }

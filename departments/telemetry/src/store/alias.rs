@@ -1,16 +1,21 @@
 //! What senders call their series: the bytes of a message that name one, and which series it was the last time.
 //!
 //! A sender names the same series with the same bytes in every message: `node_load1{job="node"}`, `{"name":"sps","nf.app":"www"}`. The
-//! first time they are parsed, checked, sorted and looked up tag by tag; from then on one lookup of the bytes is enough, for equal
+//! first time they are parsed, checked, sorted and looked up tag by tag; from then on one look at the bytes is enough, for equal
 //! bytes mean equal tags. Only names that were accepted are remembered, and they are compared whole: a hash that two
 //! share costs time, never a wrong series.
+//!
+//! A sender also names its series in the same order every time. Names stand in the order in which they were learnt, and the one after the last that was found is tried first: it needs
+//! no hash and no table, what is compared lies side by side in memory, and a form of message whose names end by themselves need not look for the end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+
+use super::SeriesId;
 
 /// Bytes of names that are remembered: a million series with names of usual length. When it is full everything is forgotten, and
 /// names are parsed once more.
@@ -19,20 +24,12 @@ const MOST_BYTES: usize = 256 << 20;
 /// Bytes of shared texts whose numbers are remembered: a publisher's table has some thousand.
 const MOST_SHARED: usize = 32 << 20;
 
-/// The bytes by which a message names a series.
-#[derive(Clone, Copy, Debug)]
-pub struct Alias<'a> {
-    /// The form that the bytes are of, with whatever else of the message makes up the tags: equal bytes of two contexts are two names.
-    context: u64,
-    bytes: &'a [u8],
-    hash: u64,
-}
-
-/// Makes names of bytes, without the store's lock.
-#[derive(Debug, Default)]
+/// What is known of names, with a lock of its own: a message is read while others are written.
+#[derive(Default)]
 pub struct Naming {
     hasher: RandomState,
     numbers: Mutex<Numbers>,
+    aliases: RwLock<Aliases>,
 }
 
 /// Texts by numbers that are never given out again.
@@ -44,10 +41,28 @@ struct Numbers {
 }
 
 impl Naming {
-    /// The name that these bytes are in a context.
-    #[inline]
-    pub fn alias<'a>(&self, context: u64, bytes: &'a [u8]) -> Alias<'a> {
-        Alias { context, bytes, hash: self.hasher.hash_one((context, bytes)) }
+    /// The names that are known, for who reads a message. Who learns some waits meanwhile.
+    pub fn names(&self) -> Names<'_> {
+        // Nothing under the lock panics half-way.
+        let aliases = self.aliases.read().unwrap_or_else(PoisonError::into_inner);
+        Names { hasher: &self.hasher, aliases, next: usize::MAX }
+    }
+
+    /// Remembers what series are called, in the order in which messages name them: a context, the bytes, and the series. A name
+    /// that is known moves to the new series.
+    pub fn remember<'a>(&self, learnt: impl IntoIterator<Item = (u64, &'a [u8], SeriesId)>) {
+        let mut aliases = self.aliases.write().unwrap_or_else(PoisonError::into_inner);
+        for (context, bytes, series) in learnt {
+            aliases.remember(self.hasher.hash_one((context, bytes)), context, bytes, series);
+        }
+    }
+
+    /// Forgets what series were called that are there no more.
+    pub fn forget(&self, gone: impl IntoIterator<Item = SeriesId>) {
+        let gone: HashSet<SeriesId> = gone.into_iter().collect();
+        if !gone.is_empty() {
+            self.aliases.write().unwrap_or_else(PoisonError::into_inner).forget(&gone);
+        }
     }
 
     /// A context: a form of message, and the bytes that all its names share.
@@ -82,59 +97,95 @@ impl Naming {
     }
 }
 
+/// The names that are known, while a message is read.
+pub struct Names<'a> {
+    hasher: &'a RandomState,
+    aliases: RwLockReadGuard<'a, Aliases>,
+    /// The place of the name that is expected.
+    next: usize,
+}
+
+impl Names<'_> {
+    /// The series that this name is of in a context, if it is known.
+    #[inline]
+    pub fn find(&mut self, context: u64, bytes: &[u8]) -> Option<SeriesId> {
+        match self.expected(context, bytes) {
+            Some((length, series)) if length == bytes.len() => Some(series),
+            _ => self.look_up(context, bytes),
+        }
+    }
+
+    /// The name that was learnt after the last one found, if these bytes begin with it and the context is the same: its length, and its series.
+    #[inline]
+    pub fn expected(&mut self, context: u64, bytes: &[u8]) -> Option<(usize, SeriesId)> {
+        let entry = self.aliases.entries.get(self.next)?;
+        if entry.context != context || !bytes.starts_with(self.aliases.bytes_of(entry)) {
+            return None;
+        }
+        self.next += 1;
+        Some((entry.length as usize, entry.series?))
+    }
+
+    fn look_up(&mut self, context: u64, bytes: &[u8]) -> Option<SeriesId> {
+        let place = self.aliases.find(self.hasher.hash_one((context, bytes)), context, bytes)?;
+        self.next = place + 1;
+        self.aliases.entries[place].series
+    }
+}
+
 struct Entry {
     hash: u64,
     context: u64,
     start: u32,
     length: u32,
-    series: u32,
+    /// `None` once the series has been forgotten.
+    series: Option<SeriesId>,
 }
 
 /// The names that are remembered.
 #[derive(Default)]
-pub(super) struct Aliases {
-    table: HashTable<Entry>,
+struct Aliases {
+    /// In the order in which they were learnt.
+    entries: Vec<Entry>,
     bytes: Vec<u8>,
+    /// Places among the entries by hash.
+    places: HashTable<u32>,
 }
 
 impl Aliases {
     #[inline]
-    pub(super) fn find(&self, alias: Alias<'_>) -> Option<u32> {
-        self.table.find(alias.hash, |entry| self.is(entry, alias)).map(|entry| entry.series)
+    fn bytes_of(&self, entry: &Entry) -> &[u8] {
+        &self.bytes[entry.start as usize..][..entry.length as usize]
     }
 
-    #[inline]
-    fn is(&self, entry: &Entry, alias: Alias<'_>) -> bool {
-        entry.hash == alias.hash
-            && entry.context == alias.context
-            && entry.length as usize == alias.bytes.len()
-            && &self.bytes[entry.start as usize..][..entry.length as usize] == alias.bytes
-    }
-
-    /// Remembers which series a name is of; a name that is known moves to the new series.
-    pub(super) fn remember(&mut self, alias: Alias<'_>, series: u32) {
-        let Self { table, bytes } = self;
-        let same = |entry: &Entry| {
-            entry.hash == alias.hash
-                && entry.context == alias.context
-                && &bytes[entry.start as usize..][..entry.length as usize] == alias.bytes
+    fn find(&self, hash: u64, context: u64, bytes: &[u8]) -> Option<usize> {
+        let is_it = |place: &u32| {
+            let entry = &self.entries[*place as usize];
+            entry.hash == hash && entry.context == context && self.bytes_of(entry) == bytes
         };
-        if let Some(entry) = table.find_mut(alias.hash, same) {
-            entry.series = series;
+        self.places.find(hash, is_it).map(|place| *place as usize)
+    }
+
+    fn remember(&mut self, hash: u64, context: u64, bytes: &[u8], series: SeriesId) {
+        if let Some(place) = self.find(hash, context, bytes) {
+            self.entries[place].series = Some(series);
             return;
         }
-        if bytes.len() + alias.bytes.len() > MOST_BYTES {
+        if self.bytes.len() + bytes.len() > MOST_BYTES {
             *self = Self::default();
         }
-        let entry = Entry {
-            hash: alias.hash,
-            context: alias.context,
-            start: self.bytes.len() as u32,
-            length: alias.bytes.len() as u32,
-            series,
-        };
-        self.bytes.extend_from_slice(alias.bytes);
-        self.table.insert_unique(alias.hash, entry, |entry| entry.hash);
+        let (start, length) = (self.bytes.len() as u32, bytes.len() as u32);
+        self.bytes.extend_from_slice(bytes);
+        let place = self.entries.len() as u32;
+        self.entries.push(Entry { hash, context, start, length, series: Some(series) });
+        let Self { entries, places, .. } = self;
+        places.insert_unique(hash, place, |place| entries[*place as usize].hash);
+    }
+
+    fn forget(&mut self, gone: &HashSet<SeriesId>) {
+        for entry in &mut self.entries {
+            entry.series = entry.series.filter(|series| !gone.contains(series));
+        }
     }
 }
 
@@ -144,15 +195,38 @@ mod tests {
 
     #[test]
     fn names_are_found_in_their_context_and_move() {
-        let (hasher, mut aliases) = (Naming::default(), Aliases::default());
-        let (one, two) = (hasher.context(0, b""), hasher.context(0, b"nf.app=www"));
-        assert_eq!(two, hasher.context(0, b"nf.app=www"));
-        aliases.remember(hasher.alias(one, b"up"), 1);
-        aliases.remember(hasher.alias(two, b"up"), 2);
-        assert_eq!(aliases.find(hasher.alias(one, b"up")), Some(1));
-        assert_eq!(aliases.find(hasher.alias(two, b"up")), Some(2));
-        assert_eq!(aliases.find(hasher.alias(one, b"upp")), None);
-        aliases.remember(hasher.alias(one, b"up"), 3);
-        assert_eq!(aliases.find(hasher.alias(one, b"up")), Some(3));
+        let naming = Naming::default();
+        let (one, two) = (naming.context(0, b""), naming.context(0, b"nf.app=www"));
+        assert_eq!(two, naming.context(0, b"nf.app=www"));
+        naming.remember([(one, &b"up"[..], SeriesId(1)), (two, b"up", SeriesId(2))]);
+        let find = |context, name: &[u8]| naming.names().find(context, name);
+        assert_eq!(find(one, b"up"), Some(SeriesId(1)));
+        assert_eq!(find(two, b"up"), Some(SeriesId(2)));
+        assert_eq!(find(one, b"upp"), None);
+        naming.remember([(one, &b"up"[..], SeriesId(3))]);
+        assert_eq!(find(one, b"up"), Some(SeriesId(3)));
+        naming.forget([SeriesId(3)]);
+        assert_eq!(find(one, b"up"), None);
+        naming.remember([(one, &b"up"[..], SeriesId(4))]);
+        assert_eq!(find(one, b"up"), Some(SeriesId(4)));
+    }
+
+    #[test]
+    fn a_name_is_expected_after_the_one_before_it() {
+        let naming = Naming::default();
+        let all: [&[u8]; 4] = [b"a", b"ab", b"abc", b"d"];
+        naming.remember(all.iter().zip(1..).map(|(name, id)| (7, *name, SeriesId(id))));
+        let mut names = naming.names();
+        // Nothing is expected before the first, and nothing after the last.
+        assert_eq!(names.expected(7, b"a 1"), None);
+        assert_eq!(names.find(7, b"a"), Some(SeriesId(1)));
+        assert_eq!(names.expected(8, b"ab 1"), None);
+        assert_eq!(names.expected(7, b"ab 1"), Some((2, SeriesId(2))));
+        // One that only begins like the expected is another.
+        assert_eq!(names.find(7, b"abcd"), None);
+        assert_eq!(names.find(7, b"ab"), Some(SeriesId(2)));
+        assert_eq!(names.find(7, b"d"), Some(SeriesId(4)));
+        assert_eq!(names.expected(7, b"d"), None);
+        assert_eq!(names.find(7, b"abc"), Some(SeriesId(3)));
     }
 }

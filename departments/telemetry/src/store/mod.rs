@@ -19,7 +19,7 @@ mod tap;
 mod tier;
 mod write;
 
-pub use alias::{Alias, Naming};
+pub use alias::{Names, Naming};
 pub use read::{Membership, ReadLimits};
 pub use tap::{Applied, Tap};
 pub use tier::Tier;
@@ -126,7 +126,6 @@ pub(crate) struct Inner {
     /// Series by the hash of their tags; few share one.
     by_hash: HashMap<u64, Vec<u32>>,
     hasher: RandomState,
-    aliases: alias::Aliases,
     log: Option<Log>,
     /// What keeps other processes out of the directory.
     lock: Option<std::fs::File>,
@@ -174,7 +173,6 @@ impl Store {
             series: Vec::new(),
             by_hash: HashMap::new(),
             hasher: RandomState::new(),
-            aliases: alias::Aliases::default(),
             log: None,
             lock: None,
             generation: 0,
@@ -202,7 +200,7 @@ impl Store {
         inner.lock = None;
     }
 
-    /// Makes the names by which senders know series.
+    /// The names by which senders know series.
     pub fn naming(&self) -> &Naming {
         &self.naming
     }
@@ -269,16 +267,16 @@ impl Inner {
         id
     }
 
-    /// Applies a value to a step of a series.
+    /// Applies a value to a step of a series; the series, if it is there.
     #[inline]
-    fn apply(&mut self, id: u32, step: i64, effect: Effect, value: f64) -> Option<()> {
+    fn apply(&mut self, id: u32, step: i64, effect: Effect, value: f64) -> Option<&mut SeriesData> {
         let series = self.series.get_mut(id as usize)?.as_mut()?;
         series.apply(step, effect, value);
         if step <= self.rolled_to {
             series.late = series.late.min(step);
             self.is_late = true;
         }
-        Some(())
+        Some(series)
     }
 
     /// The same tags with texts that other series share.

@@ -16,7 +16,7 @@ use flate2::write::DeflateEncoder;
 
 use super::log::{Cursor, Log, log_path, replay, sync_directory, write_tags};
 use super::series::{Packed, RawBlock, columns};
-use super::{BLOCK, Store, StoreError};
+use super::{BLOCK, SeriesId, Store, StoreError};
 
 const MAGIC: &[u8; 8] = b"BLTSEG1\n";
 
@@ -93,9 +93,7 @@ impl Store {
                     let mut values = Box::new([f64::NAN; BLOCK as usize]);
                     series.read(block, &mut values[..], &mut scratch);
                     if values.iter().any(|value| !value.is_nan()) {
-                        let position =
-                            series.raw.iter().position(|raw| raw.first > block).unwrap_or(series.raw.len());
-                        series.raw.insert(position, RawBlock { first: block, values, dirty: false });
+                        series.raw.insert(RawBlock { first: block, values, dirty: false });
                     }
                 }
                 block += BLOCK;
@@ -117,7 +115,7 @@ impl Store {
             let mut inner = self.write_lock();
             inner.now = now;
             let Some(log) = &inner.log else {
-                Self::expire(&mut inner, oldest);
+                self.expire(&mut inner, oldest);
                 return Ok(());
             };
             let (covered, directory) = (log.number, log.directory().to_owned());
@@ -140,7 +138,7 @@ impl Store {
             Err(error) => {
                 for change in &changed {
                     for block in
-                        inner.series[change.id as usize].iter_mut().flat_map(|series| &mut series.raw)
+                        inner.series[change.id as usize].iter_mut().flat_map(|series| series.raw.iter_mut())
                     {
                         let is_in = |(first, values): &(i64, Vec<f64>)| {
                             block.first < first + values.len() as i64 && block.first + BLOCK > *first
@@ -160,7 +158,7 @@ impl Store {
         self.expire_tiers(&mut inner, now);
         if rolled.is_ok() {
             // What could not be rolled up is needed for the next try.
-            Self::expire(&mut inner, oldest);
+            self.expire(&mut inner, oldest);
         }
         drop(inner);
         for number in (1..=covered).rev() {
@@ -174,7 +172,7 @@ impl Store {
         rolled
     }
 
-    fn expire(inner: &mut super::Inner, oldest: i64) {
+    fn expire(&self, inner: &mut super::Inner, oldest: i64) {
         let mut gone = Vec::new();
         for (id, series) in inner.series.iter_mut().enumerate() {
             if series.as_mut().is_some_and(|series| !series.expire(oldest) && series.normalizer.is_none()) {
@@ -182,6 +180,7 @@ impl Store {
             }
         }
         inner.forget(&gone);
+        self.naming.forget(gone.into_iter().map(SeriesId));
     }
 
     /// Writes a segment; its size in bytes.

@@ -23,6 +23,65 @@ pub(crate) struct RawBlock {
     pub(crate) dirty: bool,
 }
 
+impl RawBlock {
+    #[inline]
+    fn apply(&mut self, at: i64, effect: Effect, value: f64) {
+        let slot = &mut self.values[at as usize];
+        *slot = match effect {
+            Effect::Set => value,
+            Effect::Add => backlot_series::nan::add(*slot, value),
+            Effect::Max => backlot_series::nan::max(*slot, value),
+        };
+        self.dirty = true;
+    }
+}
+
+/// The unpacked blocks of a series, the oldest first. The newest, which is the one that is written, stands in the series itself and not
+/// behind a pointer: a series is touched once in a step, so each line of memory of it is far away.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Blocks {
+    older: VecDeque<RawBlock>,
+    newest: Option<RawBlock>,
+}
+
+impl Blocks {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &RawBlock> {
+        self.older.iter().chain(&self.newest)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut RawBlock> {
+        self.older.iter_mut().chain(&mut self.newest)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.newest.is_none()
+    }
+
+    /// Puts a block to its place. There is none that begins with the same step.
+    pub(crate) fn insert(&mut self, block: RawBlock) {
+        match &self.newest {
+            Some(newest) if newest.first > block.first => {
+                let place = self.older.partition_point(|older| older.first < block.first);
+                self.older.insert(place, block);
+            }
+            _ => self.older.extend(self.newest.replace(block)),
+        }
+    }
+
+    fn take(&mut self) -> impl Iterator<Item = RawBlock> + use<> {
+        let Self { older, newest } = std::mem::take(self);
+        older.into_iter().chain(newest)
+    }
+}
+
+impl FromIterator<RawBlock> for Blocks {
+    fn from_iter<T: IntoIterator<Item = RawBlock>>(blocks: T) -> Self {
+        let mut older: VecDeque<RawBlock> = blocks.into_iter().collect();
+        let newest = older.pop_back();
+        Self { older, newest }
+    }
+}
+
 /// Values of some steps in a row, packed.
 #[derive(Clone, Debug)]
 pub(crate) struct Packed {
@@ -39,7 +98,7 @@ pub(crate) struct SeriesData {
     pub(crate) tags: Tags,
     /// What its samples are, where they do not come as values.
     pub(crate) kind: DataKind,
-    pub(crate) raw: VecDeque<RawBlock>,
+    pub(crate) raw: Blocks,
     pub(crate) packed: Vec<Packed>,
     /// Its columns of the tiers, the later of which hold.
     pub(crate) rolled: Vec<Rolled>,
@@ -57,7 +116,7 @@ impl SeriesData {
         Self {
             tags,
             kind,
-            raw: VecDeque::new(),
+            raw: Blocks::default(),
             packed: Vec::new(),
             rolled: Vec::new(),
             told: 0,
@@ -67,38 +126,32 @@ impl SeriesData {
     }
 
     /// Applies a value to a step.
+    #[inline]
     pub(crate) fn apply(&mut self, step: i64, effect: Effect, value: f64) {
-        let block = self.block(step - step.rem_euclid(BLOCK));
-        let slot = &mut block.values[step.rem_euclid(BLOCK) as usize];
-        *slot = match effect {
-            Effect::Set => value,
-            Effect::Add => backlot_series::nan::add(*slot, value),
-            Effect::Max => backlot_series::nan::max(*slot, value),
-        };
-        block.dirty = true;
+        let at = step.rem_euclid(BLOCK);
+        let first = step - at;
+        match &mut self.raw.newest {
+            Some(newest) if newest.first == first => newest.apply(at, effect, value),
+            _ => self.block(first).apply(at, effect, value),
+        }
     }
 
+    /// The block that begins with a step.
+    #[cold]
     fn block(&mut self, first: i64) -> &mut RawBlock {
-        // Nearly always the newest.
-        let at = self.raw.iter().rposition(|block| block.first <= first);
-        let position =
-            match at {
-                Some(at) if self.raw[at].first == first => at,
-                at => {
-                    let mut values = Box::new([f64::NAN; BLOCK as usize]);
-                    let mut column = Vec::new();
-                    // A step that was packed goes on from its value.
-                    for packed in self.packed.iter().filter(|packed| {
-                        packed.first < first + BLOCK && packed.first + packed.len as i64 > first
-                    }) {
-                        packed.read(first, &mut values[..], &mut column);
-                    }
-                    let position = at.map_or(0, |at| at + 1);
-                    self.raw.insert(position, RawBlock { first, values, dirty: false });
-                    position
+        if self.raw.iter().all(|block| block.first != first) {
+            let mut values = Box::new([f64::NAN; BLOCK as usize]);
+            let mut column = Vec::new();
+            // A step that was packed goes on from its value.
+            for packed in &self.packed {
+                if packed.first < first + BLOCK && packed.first + packed.len as i64 > first {
+                    packed.read(first, &mut values[..], &mut column);
                 }
-            };
-        &mut self.raw[position]
+            }
+            self.raw.insert(RawBlock { first, values, dirty: false });
+        }
+        let found = self.raw.iter_mut().find(|block| block.first == first);
+        found.expect("invariant: the block was there or has been inserted")
     }
 
     /// Reads the steps from `first` on into a column.
@@ -145,10 +198,9 @@ impl SeriesData {
 
     /// Packs the blocks that end before the step `hot` and are in a segment.
     pub(crate) fn pack_before(&mut self, hot: i64) {
-        let (mut old, raw): (Vec<RawBlock>, _) = std::mem::take(&mut self.raw)
-            .into_iter()
-            .partition(|block| !block.dirty && block.first + BLOCK <= hot);
-        self.raw = raw.into();
+        let is_old = |block: &RawBlock| !block.dirty && block.first + BLOCK <= hot;
+        let (mut old, raw): (Vec<RawBlock>, Vec<RawBlock>) = self.raw.take().partition(is_old);
+        self.raw = raw.into_iter().collect();
         for (first, values) in columns(old.iter_mut()) {
             let mut bytes = Vec::new();
             block::encode(&values, &mut bytes);
@@ -158,7 +210,9 @@ impl SeriesData {
 
     /// Forgets steps before `oldest`; whether anything is left.
     pub(crate) fn expire(&mut self, oldest: i64) -> bool {
-        self.raw.retain(|block| block.first + BLOCK > oldest);
+        if self.raw.iter().any(|block| block.first + BLOCK <= oldest) {
+            self.raw = self.raw.take().filter(|block| block.first + BLOCK > oldest).collect();
+        }
         self.packed.retain(|packed| packed.first + packed.len as i64 > oldest);
         !self.raw.is_empty() || !self.packed.is_empty() || !self.rolled.is_empty()
     }

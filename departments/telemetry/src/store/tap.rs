@@ -38,12 +38,18 @@ const MOST_AT_ONCE: usize = 100_000;
 pub(super) struct Tapped {
     tap: Arc<dyn Tap>,
     waiting: Vec<Applied>,
+    /// Whether it wanted values as the batch began.
+    is_wanted: bool,
 }
 
 impl Tapped {
+    pub(super) fn begin(&mut self) {
+        self.is_wanted = self.tap.wants();
+    }
+
     #[inline]
     pub(super) fn note(&mut self, series: u32, end: i64, effect: Effect, value: f64) {
-        if self.waiting.is_empty() && !self.tap.wants() {
+        if !self.is_wanted {
             return;
         }
         self.waiting.push(Applied { series, end, effect, value });
@@ -62,7 +68,7 @@ impl Tapped {
 impl Store {
     /// Tells somebody of every value from now on.
     pub fn set_tap(&self, tap: Arc<dyn Tap>) {
-        self.write_lock().tap = Some(Tapped { tap, waiting: Vec::new() });
+        self.write_lock().tap = Some(Tapped { tap, waiting: Vec::new(), is_wanted: false });
     }
 
     /// What a series is, by the number that a tap was told.

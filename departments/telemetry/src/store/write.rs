@@ -2,7 +2,6 @@
 
 use backlot_atlas::normalize::{CounterRate, DataKind, RateSpread, step_end};
 
-use super::alias::Alias;
 use super::{Store, StoreError};
 
 /// What a value does to the one that its step has.
@@ -58,6 +57,22 @@ pub struct Batch<'a> {
     store: &'a Store,
     inner: std::sync::RwLockWriteGuard<'a, super::Inner>,
     written: Written,
+    /// A time and the step that it is of: nearly all samples of a message have the same.
+    last: (i64, Step),
+}
+
+/// A step, by its end and by its number.
+#[derive(Clone, Copy)]
+struct Step {
+    end: i64,
+    number: i64,
+}
+
+impl Step {
+    fn of(time: i64, step: i64) -> Self {
+        let end = step_end(time, step);
+        Self { end, number: end.div_euclid(step) }
+    }
 }
 
 /// Silence of more than this many steps starts a rate anew.
@@ -66,7 +81,11 @@ const HEARTBEAT_STEPS: i64 = 2;
 impl Store {
     /// Begins a batch.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { store: self, inner: self.write_lock(), written: Written::default() }
+        let mut inner = self.write_lock();
+        if let Some(tap) = &mut inner.tap {
+            tap.begin();
+        }
+        Batch { store: self, inner, written: Written::default(), last: (0, Step { end: 0, number: 0 }) }
     }
 
     /// Syncs the log to the disk.
@@ -83,65 +102,36 @@ impl Store {
 }
 
 /// A series of the store: its number, which no other series has until the next start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeriesId(u32);
-
-impl Store {
-    /// The series that senders call by these names, where they are known.
-    pub fn known<'a>(&self, aliases: impl IntoIterator<Item = Alias<'a>>) -> Vec<Option<SeriesId>> {
-        let inner = self.read();
-        aliases.into_iter().map(|alias| inner.known(alias)).collect()
-    }
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesId(pub(super) u32);
 
 impl super::Inner {
     /// Puts a value into memory and into the log's batch.
     #[inline]
-    fn put(&mut self, id: u32, step: i64, end: i64, effect: Effect, value: f64) {
+    fn put(&mut self, id: u32, step: Step, effect: Effect, value: f64) {
         if value.is_nan() {
             return;
         }
-        let number = end.div_euclid(step);
-        self.apply(id, number, effect, value);
-        self.newest = self.newest.max(end);
+        self.newest = self.newest.max(step.end);
         if let Some(tap) = &mut self.tap {
-            tap.note(id, end, effect, value);
+            tap.note(id, step.end, effect, value);
         }
+        let Some(told) = self.apply(id, step.number, effect, value).map(|series| series.told) else { return };
         let Self { log: Some(log), series, .. } = self else { return };
-        if let Some(Some(series)) = series.get_mut(id as usize) {
-            // A log knows a series from its first sample on, whatever other logs and segments know.
-            if series.told != log.number {
-                series.told = log.number;
-                log.series(id, series.tags.iter());
-            }
-            log.sample(id, number, effect, value);
+        // A log knows a series from its first sample on, whatever other logs and segments know.
+        if told != log.number
+            && let Some(Some(series)) = series.get_mut(id as usize)
+        {
+            series.told = log.number;
+            log.series(id, series.tags.iter());
         }
-    }
-
-    #[inline]
-    fn known(&self, alias: Alias<'_>) -> Option<SeriesId> {
-        let id = self.aliases.find(alias)?;
-        // A series that was forgotten is known no more.
-        self.series.get(id as usize)?.is_some().then_some(SeriesId(id))
+        log.sample(id, step.number, effect, value);
     }
 }
 
 impl Batch<'_> {
-    /// The series that a sender calls by this name, if it is known.
-    #[inline]
-    pub fn known(&self, alias: Alias<'_>) -> Option<SeriesId> {
-        self.inner.known(alias)
-    }
-
-    /// The series with these tags, which a sender calls by this name from now on; `None` if there are too many. The tags are
-    /// sorted by key, each key once.
-    pub fn learn(&mut self, alias: Alias<'_>, tags: &[(&str, &str)]) -> Option<SeriesId> {
-        let id = self.find_or_insert(tags)?;
-        self.inner.aliases.remember(alias, id.0);
-        Some(id)
-    }
-
-    fn find_or_insert(&mut self, tags: &[(&str, &str)]) -> Option<SeriesId> {
+    /// The series with these tags; `None` if there are too many. The tags are sorted by key, each key once.
+    pub fn find_or_insert(&mut self, tags: &[(&str, &str)]) -> Option<SeriesId> {
         let found = self.inner.find_or_insert(tags, self.store.options.max_series);
         self.written.refused += usize::from(found.is_none());
         found.map(SeriesId)
@@ -155,38 +145,38 @@ impl Batch<'_> {
     /// Writes a sample of a series; whether it was taken, which it is not where the series has been forgotten.
     #[inline]
     pub fn put(&mut self, id: SeriesId, time: i64, sample: Sample) -> bool {
-        let step = self.store.options.step;
-        let inner = &mut *self.inner;
-        let Some(series) = inner.series.get_mut(id.0 as usize).and_then(Option::as_mut) else { return false };
-        let kind = series.kind;
-        match sample {
-            Sample::Value(effect, value) => inner.put(id.0, step, step_end(time, step), effect, value),
-            Sample::OfSeries(value) if kind == DataKind::Gauge => {
-                inner.put(id.0, step, step_end(time, step), Effect::Set, value);
-            }
-            Sample::OfSeries(value) if kind == DataKind::Sum => {
-                inner.put(id.0, step, step_end(time, step), Effect::Add, value);
-            }
-            Sample::OfSeries(value) => {
-                let mut normalizer = series.normalizer.take().unwrap_or_default();
-                let rate = if kind == DataKind::Counter {
-                    normalizer.counter.update(time, value)
-                } else {
-                    Some(value)
-                };
-                if let Some(rate) = rate {
-                    normalizer.spread.update(time, rate, step, HEARTBEAT_STEPS * step, |end, value| {
-                        inner.put(id.0, step, end, Effect::Set, value);
-                    });
-                }
-                if let Some(series) = &mut inner.series[id.0 as usize] {
-                    series.normalizer = Some(normalizer);
-                }
-            }
+        if time != self.last.0 {
+            self.last = (time, Step::of(time, self.store.options.step));
         }
-        inner.samples += 1;
+        let inner = &mut *self.inner;
+        let Some(Some(series)) = inner.series.get(id.0 as usize) else { return false };
+        match (sample, series.kind) {
+            (Sample::Value(effect, value), _) => inner.put(id.0, self.last.1, effect, value),
+            (Sample::OfSeries(value), DataKind::Gauge) => inner.put(id.0, self.last.1, Effect::Set, value),
+            (Sample::OfSeries(value), DataKind::Sum) => inner.put(id.0, self.last.1, Effect::Add, value),
+            (Sample::OfSeries(value), kind) => self.put_rate(id, time, kind, value),
+        }
+        self.inner.samples += 1;
         self.written.taken += 1;
         true
+    }
+
+    /// Writes a rate, spread over the steps since the last, or the count that one is made of.
+    fn put_rate(&mut self, id: SeriesId, time: i64, kind: DataKind, value: f64) {
+        let step = self.store.options.step;
+        let inner = &mut *self.inner;
+        let Some(Some(series)) = inner.series.get_mut(id.0 as usize) else { return };
+        let mut normalizer = series.normalizer.take().unwrap_or_default();
+        let rate =
+            if kind == DataKind::Counter { normalizer.counter.update(time, value) } else { Some(value) };
+        if let Some(rate) = rate {
+            normalizer.spread.update(time, rate, step, HEARTBEAT_STEPS * step, |end, value| {
+                inner.put(id.0, Step::of(end, step), Effect::Set, value);
+            });
+        }
+        if let Some(Some(series)) = inner.series.get_mut(id.0 as usize) {
+            series.normalizer = Some(normalizer);
+        }
     }
 
     /// Puts the batch into the log.

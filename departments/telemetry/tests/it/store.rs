@@ -189,14 +189,22 @@ fn what_is_too_old_is_forgotten_with_its_series() {
     let home = tempfile::tempdir().unwrap();
     let kept = Options { retention: 200 * STEP, ..options(Some(home.path())) };
     let store = Store::open(kept.clone(), 0).unwrap();
+    let mut ids = Vec::new();
     for (name, time) in [("old", 10), ("new", 500)] {
         let mut batch = store.batch();
-        batch.write(&[("name", name)], time * STEP, Sample::Value(Effect::Set, 1.0));
+        let id = batch.find_or_insert(&[("name", name)]).unwrap();
+        assert!(batch.put(id, time * STEP, Sample::Value(Effect::Set, 1.0)));
         batch.commit().unwrap();
+        store.naming().remember([(1, name.as_bytes(), id)]);
+        ids.push(id);
         store.checkpoint(time * STEP).unwrap();
     }
     store.checkpoint(501 * STEP).unwrap();
     assert_eq!(store.size().series, 1);
+    // Nor is it known any more by what senders called it, and who looked it up before cannot write to it.
+    let find = |name: &[u8]| store.naming().names().find(1, name);
+    assert_eq!((find(b"old"), find(b"new")), (None, Some(ids[1])));
+    assert!(!store.batch().put(ids[0], 501 * STEP, Sample::Value(Effect::Set, 1.0)));
     assert_eq!(
         store.values("name", &Query::True).iter().map(|value| value.name.to_string()).collect::<Vec<_>>(),
         ["new"]

@@ -62,17 +62,15 @@ impl<'a> Json<'a> {
     fn text(&mut self) -> Result<Cow<'a, str>, WireError> {
         self.at += 1;
         let start = self.at;
-        loop {
-            match self.bytes.get(self.at) {
-                Some(b'"') => {
-                    let text = std::str::from_utf8(&self.bytes[start..self.at]);
-                    self.at += 1;
-                    return text.map(Cow::Borrowed).or_else(|_| self.wrong("text that is not UTF-8"));
-                }
-                Some(b'\\') => return self.escaped(start),
-                Some(0..=0x1f) | None => return self.wrong("a text that does not end"),
-                Some(_) => self.at += 1,
+        self.at += plain(&self.bytes[start..]);
+        match self.bytes.get(self.at) {
+            Some(b'"') => {
+                let text = std::str::from_utf8(&self.bytes[start..self.at]);
+                self.at += 1;
+                text.map(Cow::Borrowed).or_else(|_| self.wrong("text that is not UTF-8"))
             }
+            Some(b'\\') => self.escaped(start),
+            _ => self.wrong("a text that does not end"),
         }
     }
 
@@ -177,6 +175,25 @@ impl<'a> Json<'a> {
         let number = std::str::from_utf8(word).ok().filter(|_| is_number).and_then(|word| word.parse().ok());
         number.map_or_else(|| self.wrong("something that is no value"), |number| Ok(Token::Number(number)))
     }
+}
+
+/// How many bytes of a text come before a quote, a backslash or a control character. Eight are looked at together: in a word, the lowest byte
+/// that borrows when something is taken from all of them is one that was too small.
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES << 7;
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES * least) & !word & TOPS;
+    let is = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let ends = is(word, b'"') | is(word, b'\\') | below(word, 0x20);
+        if ends != 0 {
+            return number * 8 + ends.trailing_zeros() as usize / 8;
+        }
+    }
+    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+    words.len() * 8 + at.unwrap_or(rest.len())
 }
 
 impl<'a> Tokens<'a> for Json<'a> {
@@ -295,6 +312,24 @@ mod tests {
             match json.token()? {
                 Token::End => return Ok(tokens),
                 token => tokens.push(token),
+            }
+        }
+    }
+
+    #[test]
+    fn eight_bytes_are_looked_at_as_one_by_one() {
+        for length in 0..20 {
+            for (at, byte) in (0..length).flat_map(|at| (0..=255).map(move |byte| (at, byte))) {
+                // What follows the first that counts, and bytes that are one off, must not be taken for it.
+                for filler in [b'a', b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xff] {
+                    let mut bytes = vec![filler; length];
+                    bytes[at] = byte;
+                    if let Some(last) = bytes.get_mut(at + 1) {
+                        *last = b'"';
+                    }
+                    let one_by_one = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+                    assert_eq!(plain(&bytes), one_by_one.unwrap_or(length), "{bytes:?}");
+                }
             }
         }
     }

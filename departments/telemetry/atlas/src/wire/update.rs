@@ -134,7 +134,7 @@ pub fn read_updates<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T) -> Result<Tabled
     let mut read = Tabled::read_table(tokens)?;
     loop {
         let tags = match tokens.small_whole() {
-            Some(tags) => whole(Token::Number(tags.into()), MOST_TAGS)?,
+            Some(tags) => small(tags, MOST_TAGS)?,
             None => match tokens.token()? {
                 Token::ArrayEnd => return Ok(read),
                 token => whole(token, MOST_TAGS)?,
@@ -206,7 +206,7 @@ pub fn read_update<'a, T: Tokens<'a> + ?Sized>(
 
 fn next_whole<'a, T: Tokens<'a> + ?Sized>(tokens: &mut T, most: usize) -> Result<usize, WireError> {
     match tokens.small_whole() {
-        Some(number) => whole(Token::Number(number.into()), most),
+        Some(number) => small(number, most),
         None => whole(tokens.token()?, most),
     }
 }
@@ -233,6 +233,11 @@ pub(crate) fn shown(pairs: &[Pair<'_>]) -> String {
     let pairs: std::collections::BTreeMap<&str, &str> =
         pairs.iter().map(|(key, value)| (&**key, &**value)).collect();
     serde_json::to_string(&pairs).unwrap_or_default()
+}
+
+fn small(number: u32, most: usize) -> Result<usize, WireError> {
+    let whole_number = number as usize;
+    if whole_number <= most { Ok(whole_number) } else { whole(Token::Number(number.into()), most) }
 }
 
 fn whole(token: Token<'_>, most: usize) -> Result<usize, WireError> {
