@@ -190,4 +190,22 @@ mod tests {
         assert_eq!(read_sample(&sample[2..]), Some((0.0, 5)));
         assert_eq!(labels_of(b"\x0a\xff"), None);
     }
+
+    #[test]
+    fn expected_labels_are_all_labels_where_no_other_follows() {
+        let (label, sample) = (b"\x0a\x06\x0a\x01a\x12\x01b".as_slice(), b"\x12\x02\x10\x05".as_slice());
+        // Every order of up to six fields, and every name of as many labels as were ever sent.
+        for (length, order) in (0..6).flat_map(|length| (0..1u32 << length).map(move |order| (length, order)))
+        {
+            let fields = (0..length).map(|at| if order >> at & 1 == 0 { label } else { sample });
+            let series = fields.collect::<Vec<_>>().concat();
+            for labels in 0..6 {
+                let expected = label.repeat(labels);
+                if series.starts_with(&expected) && has_no_label(&series[expected.len()..]) {
+                    assert_eq!(labels_of(&series), Some(&*expected), "{order:b} of {length}");
+                }
+            }
+        }
+        assert!(!has_no_label(b"\x0a\xff") && !has_no_label(b"\x12\x05") && has_no_label(b""));
+    }
 }

@@ -20,33 +20,13 @@ pub(crate) fn text_format(state: &State, text: &str, added: &[(String, String)])
     let mut rows = Rows::new(state, text.len() / USUAL_LINE);
     // The number of the line of each row, and its name.
     let mut names = Vec::with_capacity(text.len() / USUAL_LINE);
-    let (mut rest, mut number, mut last) = (text, 0, ("", 0));
-    while !rest.is_empty() {
-        number += 1;
-        let expected = rows.expected(context, rest.as_bytes());
-        // Where a blank follows, the expected name is all of the line's: this is where `name_end` would end it.
-        let expected =
-            expected.filter(|(length, _)| matches!(rest.as_bytes().get(*length), Some(b' ' | b'\t')));
-        let named = expected.map_or(0, |(length, _)| length);
-        let end = memchr::memchr(b'\n', &rest.as_bytes()[named..]).map_or(rest.len(), |end| named + end);
-        let line = &rest[..end];
-        rest = rest.get(end + 1..).unwrap_or_default();
-        let (name, numbers, found) = match expected {
-            Some((length, found)) => (&line[..length], &line[length..], Some(found)),
-            None => {
-                let line = line.trim();
-                if line.is_empty() || line.starts_with('#') {
-                    continue;
-                }
-                let end = name_end(line).ok_or_else(|| malformed(number, line))?;
-                let (name, numbers) = line.split_at(end);
-                (name, numbers, rows.find(context, name.as_bytes()))
-            }
-        };
-        let (value, time) = read_value(numbers, &mut last).ok_or_else(|| malformed(number, line))?;
-        let sample = Sample::Value(Effect::Set, value);
-        rows.push_found(found, (context, name.as_bytes()), time.unwrap_or(now), sample);
-        names.push((number, name));
+    let mut lines = Lines::new(text);
+    while let Some(line) = lines.next(|bytes| rows.expected(context, bytes))? {
+        let name = line.name.as_bytes();
+        let found = line.found.or_else(|| rows.find(context, name));
+        let (time, sample) = (line.time.unwrap_or(now), Sample::Value(Effect::Set, line.value));
+        rows.push_found(found, (context, name), time, sample);
+        names.push((line.number, line.name));
     }
     let mut outcome = Outcome::default();
     rows::write(state, rows, &mut outcome, |row| {
@@ -63,6 +43,84 @@ pub(crate) fn text_format(state: &State, text: &str, added: &[(String, String)])
     })?;
     state.counters.count(outcome.taken, outcome.refused);
     Ok(outcome.taken)
+}
+
+/// The lines of a text that are samples.
+struct Lines<'a> {
+    rest: &'a str,
+    number: usize,
+    /// The last time that was read, and its text: most lines of a message say the same.
+    time: (&'a str, i64),
+}
+
+/// A sample, and what was found by its name if that was expected.
+#[derive(Debug, PartialEq)]
+struct Line<'a, T> {
+    number: usize,
+    name: &'a str,
+    value: f64,
+    time: Option<i64>,
+    found: Option<T>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { rest: text, number: 0, time: ("", 0) }
+    }
+
+    /// The next sample. `expected` says of bytes how many of them are a name that was read as such before, and whose it is; of a name that
+    /// was expected the end need not be looked for.
+    fn next<T>(
+        &mut self,
+        mut expected: impl FnMut(&[u8]) -> Option<(usize, T)>,
+    ) -> Result<Option<Line<'a, T>>, Refused> {
+        while !self.rest.is_empty() {
+            self.number += 1;
+            let number = self.number;
+            let bytes = self.rest.as_bytes();
+            // Where a blank follows, the name is all of the line's: this is where `name_end` would end it.
+            let named =
+                expected(bytes).filter(|(length, _)| matches!(bytes.get(*length), Some(b' ' | b'\t')));
+            let from = named.as_ref().map_or(0, |(length, _)| *length);
+            let end = memchr::memchr(b'\n', &bytes[from..]).map_or(bytes.len(), |end| from + end);
+            let line = &self.rest[..end];
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
+            let (end, line, found) = match named {
+                Some((length, found)) => (length, line, Some(found)),
+                None => {
+                    let line = line.trim();
+                    if line.is_empty() || line.starts_with('#') {
+                        continue;
+                    }
+                    (name_end(line).ok_or_else(|| malformed(number, line))?, line, None)
+                }
+            };
+            let (name, numbers) = line.split_at(end);
+            let (value, time) = self.numbers(numbers).ok_or_else(|| malformed(number, line))?;
+            return Ok(Some(Line { number, name, value, time, found }));
+        }
+        Ok(None)
+    }
+
+    /// ` number [milliseconds]`.
+    fn numbers(&mut self, text: &'a str) -> Option<(f64, Option<i64>)> {
+        let (number, rest) = first_word(text);
+        let value = match number {
+            "NaN" => f64::NAN,
+            "+Inf" | "Inf" => f64::INFINITY,
+            "-Inf" => f64::NEG_INFINITY,
+            number => read_whole(number).map_or_else(|| number.parse().ok(), Some)?,
+        };
+        // More may follow, which later versions of the format say of a sample.
+        let (time, _) = first_word(rest);
+        if time.is_empty() {
+            return Some((value, None));
+        }
+        if time != self.time.0 {
+            self.time = (time, time.parse().ok()?);
+        }
+        Some((value, Some(self.time.1)))
+    }
 }
 
 fn malformed(number: usize, line: &str) -> Refused {
@@ -105,26 +163,6 @@ fn escaped_end(bytes: &[u8], from: usize) -> Option<usize> {
         }
     }
     None
-}
-
-/// ` number [milliseconds]`. Most lines of a message say the same time, so the last is remembered with its text.
-fn read_value<'a>(rest: &'a str, last: &mut (&'a str, i64)) -> Option<(f64, Option<i64>)> {
-    let (number, rest) = first_word(rest);
-    let value = match number {
-        "NaN" => f64::NAN,
-        "+Inf" | "Inf" => f64::INFINITY,
-        "-Inf" => f64::NEG_INFINITY,
-        number => read_whole(number).map_or_else(|| number.parse().ok(), Some)?,
-    };
-    // More may follow, which later versions of the format say of a sample.
-    let (time, _) = first_word(rest);
-    if time.is_empty() {
-        return Some((value, None));
-    }
-    if time != last.0 {
-        *last = (time, time.parse().ok()?);
-    }
-    Some((value, Some(last.1)))
 }
 
 /// A whole number of few digits, as most counts are: no rounding to think of.
@@ -195,14 +233,8 @@ mod tests {
     use super::*;
 
     fn line(line: &str) -> Option<(Pairs<'_>, f64, Option<i64>)> {
-        let (name, rest) = line.split_at(name_end(line)?);
-        let (value, time) = read_value(rest, &mut ("", 0))?;
-        Some((read_labels(name)?, value, time))
-    }
-
-    fn text_of_times(all: &[&'static str]) -> Vec<(f64, Option<i64>)> {
-        let mut last = ("", 0);
-        all.iter().map(|numbers| read_value(numbers, &mut last).unwrap()).collect()
+        let line = Lines::new(line).next(|_| None::<(usize, ())>).ok()??;
+        Some((read_labels(line.name)?, line.value, line.time))
     }
 
     #[test]
@@ -216,15 +248,81 @@ mod tests {
         assert_eq!(labels[1..], [("a".into(), "}{".into()), ("b".into(), "=".into())]);
         assert!(line("up 1").is_some_and(|(_, value, time)| value == 1.0 && time.is_none()));
         assert!(line("x{} +Inf").is_some_and(|(_, value, _)| value == f64::INFINITY));
-        let same_time = text_of_times(&["1 5", "2\t5 ", "3", "4 6 # more"]);
-        assert_eq!(same_time, [(1.0, Some(5)), (2.0, Some(5)), (3.0, None), (4.0, Some(6))]);
-        let largest = line("x 999999999999999").unwrap().1;
-        assert_eq!(
-            (largest, line("x 1234567890123456789").unwrap().1),
-            (999_999_999_999_999.0, 1_234_567_890_123_456_789.0)
+        assert!(
+            line("x 999999999999999 5 # more")
+                .is_some_and(|(_, value, time)| { value == 999_999_999_999_999.0 && time == Some(5) })
         );
-        for wrong in ["x", "x{a=\"b} 1", "x{a} 1", "x abc", "x 1 abc", "x{a=\"b\\\"} 1"] {
+        assert!(
+            line("x 1234567890123456789").is_some_and(|(_, value, _)| value == 1_234_567_890_123_456_789.0)
+        );
+        for wrong in ["x", "x{a=\"b} 1", "x{a} 1", "x abc", "x 1 abc", "x 1 5x", "x 1 abc", "x{a=\"b\\\"} 1"]
+        {
             assert!(line(wrong).is_none(), "{wrong}");
         }
+    }
+
+    /// The number of the line, the name, the value and the time.
+    type Read<'a> = (usize, &'a str, f64, Option<i64>);
+
+    /// All samples of a text up to the first line that is none, and that line's error.
+    fn all(
+        text: &str,
+        mut expected: impl FnMut(usize, &[u8]) -> Option<usize>,
+    ) -> (Vec<Read<'_>>, Option<String>) {
+        let (mut lines, mut read) = (Lines::new(text), Vec::new());
+        loop {
+            let sample = read.len();
+            match lines.next(|bytes| expected(sample, bytes).map(|length| (length, ()))) {
+                Ok(Some(line)) => read.push((line.number, line.name, line.value, line.time)),
+                Ok(None) => return (read, None),
+                Err(error) => return (read, Some(error.to_string())),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_expected_changes_nothing_but_the_time_it_takes() {
+        let names = [
+            "up",
+            "u",
+            "up{}",
+            "up{a=\"b\"}",
+            "up{a=\"b\",c=\"} 1\"}",
+            "up}",
+            "x{q=\"\\\"}\"}",
+            "é{ü=\"ö\"}",
+        ];
+        let numbers = [" 1", "\t2 5", " 3.5e3  5 ", "  -Inf 6", "4 7", " 5 5\r", " 6 5 # more", " x", ""];
+        let between = ["", "# HELP up", "  ", "\t# up 1", " up 1 5"];
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut broken = 0;
+        for _ in 0..3000 {
+            // Mostly what can be read, so that texts go on.
+            let mut text = String::new();
+            for _ in 0..random.usize(1..12) {
+                if random.u8(..) < 60 {
+                    text.push_str(between[random.usize(..between.len())]);
+                } else {
+                    text.push_str(names[random.usize(..names.len())]);
+                    let at =
+                        if random.u8(..) < 20 { random.usize(..numbers.len()) } else { random.usize(..4) };
+                    text.push_str(numbers[at]);
+                }
+                text.push('\n');
+            }
+            let plain = all(&text, |_, _| None);
+            broken += usize::from(plain.1.is_some());
+            // Those that come, and any other: what is expected was a name once, and the bytes begin with it.
+            let right = all(&text, |sample, bytes| {
+                let name = plain.0.get(sample)?.1;
+                bytes.starts_with(name.as_bytes()).then_some(name.len())
+            });
+            let any = all(&text, |_, bytes| {
+                let name = names[random.usize(..names.len())];
+                bytes.starts_with(name.as_bytes()).then_some(name.len())
+            });
+            assert_eq!((&right, &any), (&plain, &plain), "{text}");
+        }
+        assert!((100..2900).contains(&broken), "{broken} of 3000 texts are broken");
     }
 }
