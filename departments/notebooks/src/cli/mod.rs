@@ -92,14 +92,15 @@ async fn given(matches: &ArgMatches) -> Result<Parameters, RunError> {
     for text in many("parameters_base64") {
         let bytes = base64::engine::general_purpose::STANDARD.decode(text.trim());
         let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let text =
-            text.ok_or_else(|| yaml::YamlError::Syntax("the text is no base64 of UTF-8".to_owned()))?;
+        let text = text.ok_or_else(|| {
+            yaml::YamlError::Unreadable("--parameters_base64: no base64 of UTF-8".to_owned())
+        })?;
         all.update(yaml::parameters(&text)?);
     }
     for file in many("parameters_file") {
         let bytes = Place::parse(file)?.read().await?;
         let text = String::from_utf8(bytes);
-        let text = text.map_err(|_| yaml::YamlError::Syntax(format!("{file} is not UTF-8")))?;
+        let text = text.map_err(|_| yaml::YamlError::Unreadable(format!("{file} is not UTF-8")))?;
         all.update(yaml::parameters(&text)?);
     }
     for text in many("parameters_yaml") {
@@ -107,7 +108,8 @@ async fn given(matches: &ArgMatches) -> Result<Parameters, RunError> {
     }
     for text in many("parameters_json") {
         let value = backlot_notebooks_model::json::parse(text);
-        let value = value.map_err(|error| yaml::YamlError::Syntax(format!("--parameters_json: {error}")))?;
+        let value =
+            value.map_err(|error| yaml::YamlError::Unreadable(format!("--parameters_json: {error}")))?;
         let Param::Dict(members) = Param::from_json(&value) else {
             return Err(yaml::YamlError::NoMapping.into());
         };

@@ -3,33 +3,28 @@
 //! Every scalar is kept as its text: what a field means is known where it is read (a duration, a boolean, a label's value that
 //! looks like a number), so that no guess of a type can spoil it. A null is no value. Merges, aliases and anchors work.
 
-use std::collections::HashMap;
-
-use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
+use backlot_yaml::{Limits, Member, Scalar, Schema};
 use serde_json::{Map, Value};
 
-/// Most nodes after aliases are written out: aliases of aliases grow exponentially.
-const MOST_NODES: usize = 200_000;
-
-/// How deep a document may nest; a route tree of fifty levels is far beyond any use.
-const DEEPEST: usize = 100;
+/// A route tree of fifty levels is far beyond any use.
+const LIMITS: Limits = Limits { nodes: 200_000, depth: 100 };
 
 /// Why a text is not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum YamlError {
-    /// It is not YAML.
-    #[error("not YAML: {0}")]
-    Syntax(String),
+    /// It is not YAML, or beyond a limit.
+    #[error(transparent)]
+    Document(#[from] backlot_yaml::YamlError),
     /// A key stands twice.
     #[error("the key `{0}` stands twice in one mapping; keep one of them")]
     Twice(String),
     /// A key is no text.
     #[error("a list or mapping cannot be a key")]
     Key,
-    /// Beyond a limit.
-    #[error("more than {MOST_NODES} values or {DEEPEST} levels; make it smaller")]
-    TooLarge,
+    /// A merge of something that is no mapping.
+    #[error("`<<` merges mappings; its value is none")]
+    Merge,
 }
 
 /// Reads one document; scalars are texts.
@@ -37,88 +32,34 @@ pub enum YamlError {
 /// # Errors
 /// Not YAML, a repeated key, beyond a limit.
 pub(crate) fn parse(text: &str) -> Result<Value, YamlError> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
-    let mut document = None;
-    loop {
-        match reader.next()? {
-            Event::StreamEnd => return Ok(document.unwrap_or(Value::Null)),
-            Event::DocumentStart(_) if document.is_some() => {
-                return Err(YamlError::Syntax("expected a single document".to_owned()));
-            }
-            Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
-            event => document = Some(reader.node(event, 0)?),
-        }
-    }
+    Ok(backlot_yaml::read(text, &Texts, LIMITS)?.unwrap_or(Value::Null))
 }
 
-struct Reader<'a> {
-    parser: Parser<'a, StrInput<'a>>,
-    anchors: HashMap<usize, Value>,
-    nodes: usize,
-}
+struct Texts;
 
-impl<'a> Reader<'a> {
-    fn next(&mut self) -> Result<Event<'a>, YamlError> {
-        match self.parser.next() {
-            Some(Ok((event, _))) => Ok(event),
-            Some(Err(error)) => Err(YamlError::Syntax(error.to_string())),
-            None => Ok(Event::StreamEnd),
-        }
+impl Schema for Texts {
+    type Value = Value;
+    type Error = YamlError;
+
+    fn scalar(&self, scalar: Scalar<'_>) -> Result<Value, YamlError> {
+        let is_null = scalar.is_plain && matches!(&*scalar.text, "" | "~" | "null" | "Null" | "NULL");
+        Ok(if is_null { Value::Null } else { Value::String(scalar.text.into_owned()) })
     }
 
-    fn node(&mut self, event: Event<'a>, depth: usize) -> Result<Value, YamlError> {
-        self.nodes += 1;
-        if depth > DEEPEST || self.nodes > MOST_NODES {
-            return Err(YamlError::TooLarge);
-        }
-        let (anchor, value) = match event {
-            Event::Alias(id) => {
-                let value = self.anchors.get(&id).cloned();
-                let value =
-                    value.ok_or_else(|| YamlError::Syntax("an alias of what it stands in".to_owned()))?;
-                self.nodes += size(&value);
-                return if self.nodes > MOST_NODES { Err(YamlError::TooLarge) } else { Ok(value) };
-            }
-            Event::Scalar(text, style, anchor, _) => {
-                let is_null =
-                    style == ScalarStyle::Plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                (anchor, if is_null { Value::Null } else { Value::String(text.into_owned()) })
-            }
-            Event::SequenceStart(anchor, _) => {
-                let mut items = Vec::new();
-                loop {
-                    match self.next()? {
-                        Event::SequenceEnd => break,
-                        event => items.push(self.node(event, depth + 1)?),
-                    }
-                }
-                (anchor, Value::Array(items))
-            }
-            Event::MappingStart(anchor, _) => (anchor, self.mapping(depth)?),
-            _ => return Err(YamlError::Syntax("the document ends too early".to_owned())),
-        };
-        if anchor > 0 {
-            self.anchors.insert(anchor, value.clone());
-        }
-        Ok(value)
+    fn list(&self, _: Option<String>, items: Vec<Value>) -> Result<Value, YamlError> {
+        Ok(Value::Array(items))
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Value, YamlError> {
+    fn mapping(&self, _: Option<String>, all: Vec<Member<Value>>) -> Result<Value, YamlError> {
         let mut members = Map::new();
         let mut merged = Vec::new();
-        loop {
-            let event = match self.next()? {
-                Event::MappingEnd => break,
-                event => event,
-            };
-            let key = match self.node(event, depth + 1)? {
+        for Member { key, value, is_merge } in all {
+            let key = match key {
                 Value::String(key) => key,
                 Value::Null => "null".to_owned(),
                 _ => return Err(YamlError::Key),
             };
-            let event = self.next()?;
-            let value = self.node(event, depth + 1)?;
-            if key == "<<" {
+            if is_merge {
                 merged.push(value);
             } else if members.contains_key(&key) {
                 return Err(YamlError::Twice(key));
@@ -132,23 +73,13 @@ impl<'a> Reader<'a> {
                 one => vec![one],
             };
             for part in parts {
-                let Value::Object(part) = part else {
-                    return Err(YamlError::Syntax("`<<` merges mappings".to_owned()));
-                };
+                let Value::Object(part) = part else { return Err(YamlError::Merge) };
                 for (key, value) in part {
                     members.entry(key).or_insert(value);
                 }
             }
         }
         Ok(Value::Object(members))
-    }
-}
-
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Object(members) => 1 + members.values().map(size).sum::<usize>(),
-        _ => 1,
     }
 }
 
@@ -168,15 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn bombs_and_slips_are_refused() {
-        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
-        for level in 1..20 {
-            let alias = format!("*a{}", level - 1);
-            bomb += &format!("a{level}: &a{level} [{}]\n", vec![alias; 10].join(","));
-        }
-        assert_eq!(parse(&bomb), Err(YamlError::TooLarge));
-        assert!(parse(&"[".repeat(5000)).is_err());
+    fn slips_are_refused() {
         assert_eq!(parse("a: 1\na: 2\n"), Err(YamlError::Twice("a".to_owned())));
-        assert!(parse("a: [").is_err() && parse("a: 1\n---\nb: 2\n").is_err());
+        assert_eq!(parse("? [a]\n: 2\n"), Err(YamlError::Key));
+        assert_eq!(parse("<<: a\n"), Err(YamlError::Merge));
+        for wrong in ["a: [", "a: 1\n---\nb: 2\n", &"[".repeat(5000)] {
+            assert!(matches!(parse(wrong), Err(YamlError::Document(_))), "{wrong:?}");
+        }
     }
 }
