@@ -1,6 +1,6 @@
-//! Which instruction set a kernel runs on: one place that asks the processor, one macro that compiles a kernel for each.
+//! Which instruction set a kernel runs on: one place that asks the processor, and a macro that compiles a kernel for each.
 //!
-//! A kernel is written once, as plain loops over slices that a compiler can turn into vector code. Sums keep the order in which they
+//! A kernel is written once, as plain loops over slices that a compiler can turn into vector code; where it does not, with the [`vector`](crate::vector)s of one instruction set after the other. Sums keep the order in which they
 //! are written and products are rounded before they are added, so every instruction set gives the same bits; the tests compare them.
 
 /// An instruction set that this processor has: made by [`Isa::detect`] and [`Isa::available`] only.

@@ -7,7 +7,7 @@
 //! - **Halves.** A transform takes complex numbers. With H half the points, α(t) = a(t) + i·a(t + H) and z(t) = x(t) + i·x(t + H), the real part of Σ α̅(t)·z(t + k) is r(k): half as many blocks, and nothing to untangle.
 //! - **Neighbours.** [`LANES`] neighbouring points stand in a register. Steps between points that are farther apart need nothing else; the last ones are a [`leaf`]: a transform of 64 points whose registers
 //!   are transposed between its two steps, so it never leaves them.
-//! - **No order.** Leaves leave frequencies in an odd order. The way back begins with leaves that take them in it, and the product between does not mind: it is done leaf by leaf, there and back.
+//! - **No order.** Leaves leave frequencies in an odd order. The way back begins with leaves that take them in it, and the product between does not mind.
 //! - **Few lags.** The last step back computes the real parts of the lags that are asked for, and no other.
 //!
 //! The arithmetic is the same for a signal alone and in a table, on every instruction set and any number of threads, so the bits are.
@@ -21,7 +21,7 @@
 use std::ops::{Add, Sub};
 
 use crate::isa::Isa;
-use crate::vector::{Eight, LANES, Vector, vector_kernel};
+use crate::vector::{Eight, LANES, Vector, prefetch, vector_kernel};
 
 /// Points of a leaf.
 const LEAF: usize = LANES * LANES;
@@ -96,7 +96,8 @@ impl Steps {
         let step = |length: usize| {
             let radix = (length / LEAF).min(8);
             let registers = (0..length / radix).step_by(LANES);
-            let turns = registers.flat_map(|j| (1..radix).map(move |k| (j, k))).map(|(j, k)| turns(j, k, length));
+            let turns =
+                registers.flat_map(|j| (1..radix).map(move |k| (j, k))).map(|(j, k)| turns(j, k, length));
             Step { radix, length, turns: turns.collect() }
         };
         let first = step(size);
@@ -157,16 +158,18 @@ impl Spectra {
         let block = (size - front - reach) / LANES * LANES;
         let steps = Steps::new(size, front + reach + 1);
         let scale = 1.0 / size as f64;
+        // Some of the points, then zeros.
+        let padded = |from: usize, to: usize| -> Vec<Eight> {
+            let values = &values[from.min(values.len())..to.min(values.len())];
+            let mut registers = vec![Eight::default(); steps.registers()];
+            for (register, values) in registers.iter_mut().zip(values.chunks(LANES)) {
+                register.0[..values.len()].copy_from_slice(values);
+            }
+            registers
+        };
         let blocks = (0..half).step_by(block).map(|start| {
-            let part = |from: usize| -> Vec<Eight> {
-                let value = |place: usize| if place < block { values.get(from + place) } else { None };
-                let register = |first: usize| std::array::from_fn(|lane| value(first + lane).copied().unwrap_or(0.0));
-                (0..size).step_by(LANES).map(|first| Eight(register(first))).collect()
-            };
-            let end = half.min(start + block) - start;
-            let mut real = part(start);
-            real[end / LANES..].fill(Eight::default());
-            let imaginary = part(start + half);
+            let end = half.min(start + block);
+            let (real, imaginary) = (padded(start, end), padded(start + half, end + half));
             let mut spectrum = vec![NOTHING; steps.registers()];
             spectrum_of(isa, &steps, &real, &imaginary, &mut spectrum);
             for [re, im] in &mut spectrum {
@@ -190,7 +193,7 @@ impl Spectra {
 pub(super) struct Bench {
     /// The second signal, with zeros around it.
     padded: Vec<Eight>,
-    /// The stretches' transforms.
+    /// A stretch's transform.
     work: Vec<Point>,
     /// The sum of products.
     total: Vec<Point>,
@@ -204,7 +207,7 @@ impl Bench {
         let padded = last.max(spectra.front + spectra.points.div_ceil(LANES));
         Self {
             padded: vec![Eight::default(); padded],
-            work: vec![NOTHING; spectra.blocks.len() * registers],
+            work: vec![NOTHING; registers],
             total: vec![NOTHING; registers],
             sums: vec![Eight::default(); spectra.steps.back.len() / spectra.steps.first.radix],
         }
@@ -215,10 +218,10 @@ impl Bench {
         &mut self.padded[spectra.front..][..spectra.points.div_ceil(LANES)]
     }
 
-    /// The sums of all lags.
-    pub(super) fn sums(&mut self, isa: Isa, spectra: &Spectra, lags: &mut [f64]) {
+    /// The sums of all lags. Meanwhile the signal that is looked at next is fetched from memory.
+    pub(super) fn sums(&mut self, isa: Isa, spectra: &Spectra, next: &[f64], lags: &mut [f64]) {
         let Self { padded, work, total, sums } = self;
-        sums_of(isa, spectra, padded, work, total, sums);
+        sums_of(isa, spectra, padded, next, work, total, sums);
         let before = spectra.front * LANES - spectra.reach;
         let (first, others) = sums.split_at(1);
         let (head, tail) = lags.split_at_mut(lags.len().min(LANES - before));
@@ -241,24 +244,34 @@ vector_kernel! {
 
 vector_kernel! {
     /// Of a padded signal.
-    fn sums_of<V>(spectra: &Spectra, padded: &[Eight], work: &mut [Point], total: &mut [Point], sums: &mut [Eight]) {
+    fn sums_of<V>(
+        spectra: &Spectra,
+        padded: &[Eight],
+        next: &[f64],
+        work: &mut [Point],
+        total: &mut [Point],
+        sums: &mut [Eight],
+    ) {
         let Spectra { half, block, steps, blocks, .. } = spectra;
         let registers = steps.registers();
-        for (number, work) in work.chunks_exact_mut(registers).enumerate() {
-            let real = &padded[number * block..];
-            let imaginary = &padded[number * block + half..];
-            to_leaves::<V>(steps, &real[..registers], &imaginary[..registers], work);
-        }
-        for (number, total) in total.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-            let mut sum = [Complex::<V>::zero(); LANES];
-            for (work, spectrum) in work.chunks_exact(registers).zip(blocks) {
-                let points = leaf::<V>(&steps.leaf, load(&work.as_chunks::<LANES>().0[number]));
-                let spectrum: [Complex<V>; LANES] = load(&spectrum.as_chunks::<LANES>().0[number]);
+        let mut fetched = next.chunks(next.len().div_ceil(blocks.len() * registers / LANES).max(1));
+        total.fill(NOTHING);
+        for (number, spectrum) in blocks.iter().enumerate() {
+            let real = &padded[number * block..][..registers];
+            let imaginary = &padded[number * block + half..][..registers];
+            to_leaves::<V>(steps, real, imaginary, work);
+            let leaves = work.as_chunks::<LANES>().0.iter().zip(spectrum.as_chunks::<LANES>().0);
+            for ((work, spectrum), total) in leaves.zip(total.as_chunks_mut::<LANES>().0) {
+                prefetch(fetched.next().unwrap_or_default());
+                let points = leaf::<V>(&steps.leaf, load(work));
                 for k in 0..LANES {
-                    sum[k] = sum[k] + points[k].times(spectrum[k]);
+                    let product = points[k].times(Complex::load(&spectrum[k]));
+                    (Complex::load(&total[k]) + product).store(&mut total[k]);
                 }
             }
-            store(leaf_back(&steps.leaf, sum), total);
+        }
+        for leaf in total.as_chunks_mut::<LANES>().0 {
+            store(leaf_back::<V>(&steps.leaf, load(leaf)), leaf);
         }
         for step in steps.inner.iter().rev() {
             for stretch in total.chunks_exact_mut(step.length / LANES) {
@@ -298,7 +311,12 @@ fn to_leaves<V: Vector>(steps: &Steps, real: &[Eight], imaginary: &[Eight], work
 
 /// From the signal.
 #[inline(always)]
-fn first_step<V: Vector, const R: usize>(step: &Step, real: &[Eight], imaginary: &[Eight], work: &mut [Point]) {
+fn first_step<V: Vector, const R: usize>(
+    step: &Step,
+    real: &[Eight],
+    imaginary: &[Eight],
+    work: &mut [Point],
+) {
     let (real, imaginary) = (parts::<_, R>(real), parts::<_, R>(imaginary));
     let work = parts_mut::<_, R>(work);
     for (j, turns) in step.turns.chunks_exact(R - 1).enumerate() {
@@ -350,13 +368,15 @@ fn inner_step_back<V: Vector, const R: usize>(step: &Step, stretch: &mut [Point]
 fn last_step_back<V: Vector, const R: usize>(steps: &Steps, total: &[Point], sums: &mut [Eight]) {
     let part = total.len() / R;
     let total = parts::<_, R>(total);
-    for ((number, sum), turns) in sums.iter_mut().enumerate().zip(steps.back.as_chunks::<R>().0) {
-        let mut all = V::splat(0.0);
-        for k in 0..R {
-            let (point, turn) = (Complex::<V>::load(&total[k][number % part]), Complex::<V>::load(&turns[k]));
-            all = all + (point.re * turn.re + point.im * turn.im);
+    for (sums, turns) in sums.chunks_mut(part).zip(steps.back.as_chunks::<R>().0.chunks(part)) {
+        for (place, (sum, turns)) in sums.iter_mut().zip(turns).enumerate() {
+            let mut all = V::splat(0.0);
+            for k in 0..R {
+                let (point, turn) = (Complex::<V>::load(&total[k][place]), Complex::<V>::load(&turns[k]));
+                all = all + (point.re * turn.re + point.im * turn.im);
+            }
+            all.store(&mut sum.0);
         }
-        all.store(&mut sum.0);
     }
 }
 

@@ -93,7 +93,7 @@ fn sum_of<V: Vector>(values: &[f64], mut of: impl FnMut(V) -> V) -> f64 {
     }
     let mut all: f64 = sum.lanes().iter().sum();
     for &value in rest {
-        all += of(V::splat(value)).lanes()[0];
+        all += of(V::splat(value)).first();
     }
     all
 }
@@ -106,7 +106,7 @@ vector_kernel! {
             largest = value.abs().or_greater(largest);
             value
         });
-        (sum, largest.greatest().lanes()[0])
+        (sum, largest.greatest().first())
     }
 }
 
@@ -187,7 +187,7 @@ pub fn lagged(first: &Standard, second: &Standard, reach: usize) -> Result<Vec<f
     let mut bench = Bench::new(&spectra);
     standardise(isa, &second.values, 0.0, 1.0, bench.places(&spectra));
     let mut lags = vec![0.0; 2 * reach + 1];
-    bench.sums(isa, &spectra, &mut lags);
+    bench.sums(isa, &spectra, &[], &mut lags);
     Ok(lags)
 }
 
@@ -233,21 +233,23 @@ pub fn lagged_table_on(
     if let Some(row) = rows.iter().find(|row| row.len() != points) {
         return Err(Error::Length { left: points, right: row.len() });
     }
-    let spectra = first.spectra(reach);
     let lags = 2 * reach + 1;
     let mut table = vec![f64::NAN; rows.len() * lags];
     // Each thread takes the next rows when it is done with some.
     let parts = Mutex::new(rows.chunks(TAKEN).zip(table.chunks_mut(TAKEN * lags)).enumerate());
     let run = || -> Result<(), (usize, Error)> {
+        // Here, because threads take their time to start.
+        let spectra = first.spectra(reach);
         let mut bench = Bench::new(&spectra);
         loop {
             let next = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((part, (rows, table))) = next else { return Ok(()) };
-            for (row, table) in rows.iter().zip(table.chunks_exact_mut(lags)) {
+            let next = rows[1..].iter().copied().chain([&[][..]]);
+            for ((row, next), table) in rows.iter().zip(next).zip(table.chunks_exact_mut(lags)) {
                 let moments = Moments::of(isa, row).map_err(|error| (part, error))?;
                 if let Some(length) = moments.length {
                     standardise(isa, row, moments.mean, 1.0 / length, bench.places(&spectra));
-                    bench.sums(isa, &spectra, table);
+                    bench.sums(isa, &spectra, next, table);
                 }
             }
         }
@@ -421,6 +423,8 @@ mod tests {
             (1000, 5),
             (1440, 60),
             (1441, 120),
+            (2000, 900),
+            (3000, 1500),
         ];
         for (points, reach) in sizes {
             let (a, b) = (noise(points as u64, points), noise(points as u64 + 7, points));

@@ -12,7 +12,9 @@
 //! What that loses is rounding; [`is_exact_enough`] says when it does not matter.
 //!
 //! One pass over the starts does everything for a point: it cuts each by the newest, finds what is left for the newest, and the least cost. Starts lie in no order: a newcomer takes the place of one that has died, so nothing
-//! is ever moved, and there is no branch that a processor could guess wrong. Half a dozen starts live at a time on ordinary signals, which is one block.
+//! is ever moved, and there is no branch that a processor could guess wrong. Half a dozen starts live at a time on ordinary signals, which is one block, and that stays in registers.
+//!
+//! What takes time is waiting: a root, two quotients and the comparisons follow from one another. So nothing that one point needs at once comes from the pass for the point just before, but for which starts are alive.
 
 #![allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
 
@@ -23,6 +25,9 @@ const TOLERANCE: f64 = 1e-10;
 
 /// So many places after a segment's end its level is taken for the middle of holes. Any level will do.
 const LATE: usize = 4;
+
+/// All lanes.
+const ALL: u32 = (1 << LANES) - 1;
 
 /// Whether rounding of sums of squares stays far below the penalty. `size` is the greatest distance of a value from the mean.
 pub(super) fn is_exact_enough(points: usize, size: f64, penalty: f64) -> bool {
@@ -67,42 +72,36 @@ impl<V: Vector> Block<V> {
         (place < LANES as u32).then_some(place)
     }
 
+    /// Puts the start that stands in all lanes of `newest` in a place where nothing is alive.
     #[inline(always)]
-    fn insert(&mut self, place: u32, start: &Start<V>, is_alive: V::Mask) {
+    fn insert(&mut self, place: u32, newest: &Self) {
         let here = V::mask(1 << place);
-        self.is_alive = self.is_alive | (here & is_alive);
-        self.at = V::choose(here, start.at, self.at);
-        self.a = V::choose(here, start.a, self.a);
-        self.b = V::choose(here, start.b, self.b);
-        self.low = V::choose(here, start.low, self.low);
-        self.high = V::choose(here, start.high, self.high);
-        self.hole_low = V::choose(here, start.hole_low, self.hole_low);
-        self.hole_high = V::choose(here, start.hole_high, self.hole_high);
+        self.is_alive = self.is_alive | (here & newest.is_alive);
+        self.at = V::choose(here, newest.at, self.at);
+        self.a = V::choose(here, newest.a, self.a);
+        self.b = V::choose(here, newest.b, self.b);
+        self.low = V::choose(here, newest.low, self.low);
+        self.high = V::choose(here, newest.high, self.high);
+        self.hole_low = V::choose(here, newest.hole_low, self.hole_low);
+        self.hole_high = V::choose(here, newest.hole_high, self.hole_high);
     }
 }
+
+/// Tells the compiler that its branch is hardly ever taken.
+#[cold]
+fn rarely() {}
 
 /// Where the first block has no place.
 #[inline(always)]
-fn insert_elsewhere<V: Vector>(others: &mut Vec<Block<V>>, start: &Start<V>, is_alive: V::Mask) {
+fn insert_elsewhere<V: Vector>(others: &mut Vec<Block<V>>, newest: &Block<V>) {
     for block in others.iter_mut() {
         if let Some(place) = block.free() {
-            return block.insert(place, start, is_alive);
+            return block.insert(place, newest);
         }
     }
     let mut block = Block::dead();
-    block.insert(0, start, is_alive);
+    block.insert(0, newest);
     others.push(block);
-}
-
-/// The start that a segment has become long enough for, the same in each lane.
-struct Start<V> {
-    at: V,
-    a: V,
-    b: V,
-    low: V,
-    high: V,
-    hole_low: V,
-    hole_high: V,
 }
 
 /// What one pass finds, lane by lane.
@@ -169,13 +168,12 @@ impl<V: Vector> Found<V> {
     fn least(&self) -> (f64, f64) {
         let cost = self.cost.least();
         let at = V::choose(self.cost.is_equal(cost), self.at, V::splat(f64::INFINITY)).least();
-        (cost.lanes()[0], at.lanes()[0])
+        (cost.first(), at.first())
     }
 }
 
 /// Between which the mean of any segment lies that has the points it must have. A longer segment is made of pieces of m to 2m − 1 points, so their means bound its own; fewer levels
 /// leave fewer starts.
-#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
 #[inline(always)]
 fn levels_of_segments<V: Vector>(sums: &[f64], min_size: usize) -> (f64, f64) {
     /// Means of longer pieces bound more tightly, but there are more lengths of them.
@@ -198,7 +196,7 @@ fn levels_of_segments<V: Vector>(sums: &[f64], min_size: usize) -> (f64, f64) {
             take(V::splat(end - start) * scale);
         }
     }
-    let (lowest, highest) = (lowest.least().lanes()[0], highest.greatest().lanes()[0]);
+    let (lowest, highest) = (lowest.least().first(), highest.greatest().first());
     // The margin keeps the levels from having no width, also where there is one segment only, and is far above rounding.
     let size = if highest > -lowest { highest } else { -lowest };
     let margin = (highest - lowest) * 1e-3 + size * 1e-9 + f64::MIN_POSITIVE;
@@ -223,7 +221,7 @@ vector_kernel! {
         }
         let (lowest, highest) = levels_of_segments::<V>(&sums, min_size);
         let (low, high) = (V::splat(lowest), V::splat(highest));
-        // F(t) − P₂(t). Before the first segment can end there is none, so no start.
+        // F(t) − P₂(t). Before the first segment can end there is none.
         let mut best = vec![f64::INFINITY; points + 1];
         best[0] = 0.0;
         // Half a dozen starts live at a time, so the first block nearly always is the only one, and stays in registers.
@@ -247,8 +245,11 @@ vector_kernel! {
             let place = first.free();
             let mut found = Found::new();
             found.pass(&mut first, &question);
-            for block in &mut others {
-                found.pass(block, &question);
+            if !others.is_empty() {
+                rarely();
+                for block in &mut others {
+                    found.pass(block, &question);
+                }
             }
             let (mut cost, mut start) = found.least();
             let apart = sums[end] - sums[at];
@@ -258,17 +259,21 @@ vector_kernel! {
             if newest_cost < cost {
                 (cost, start) = (newest_cost, at as f64);
             }
-            let (hole_low, hole_high) = (found.hole_low.least(), found.hole_high.greatest());
+            // Before the first segment can end there is no start to insert.
             if newest_b < f64::INFINITY {
-                let is_alive = if is_alone { V::mask(0xff) } else { low.is_less(hole_low) | hole_high.is_less(high) };
-                let newest = Start { at: question.at, a: question.a, b: question.b, low, high, hole_low, hole_high };
+                let (hole_low, hole_high) = (found.hole_low.least(), found.hole_high.greatest());
+                let has_level = low.is_less(hole_low) | hole_high.is_less(high);
+                let is_alive = if is_alone { V::mask(ALL) } else { has_level };
+                let Question { at, a, b, .. } = question;
+                let newest = Block { is_alive, at, a, b, low, high, hole_low, hole_high };
                 if let Some(place) = place {
-                    first.insert(place, &newest, is_alive);
+                    first.insert(place, &newest);
                 } else {
-                    insert_elsewhere(&mut others, &newest, is_alive);
+                    rarely();
+                    insert_elsewhere(&mut others, &newest);
                 }
             }
-            others.truncate(others.iter().rposition(|block| V::bits(block.is_alive) != 0).map_or(0, |last| last + 1));
+            while others.pop_if(|block| V::bits(block.is_alive) == 0).is_some() {}
             best[end] = cost;
             last[end] = start as usize;
             means[end] = (sums[end] - sums[last[end]]) / (end as f64 - start);
