@@ -7,14 +7,16 @@ use std::sync::Arc;
 
 use backlot_department::{CommandContext, CommandError, House};
 use backlot_series::Source;
-use backlot_work::{BlobRef, RunState, Span, SubmitOptions, Worker, WorkerOptions};
+use backlot_store::Blob;
+use backlot_work::{BlobRef, RunState, Span, Worker, WorkerOptions};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::changes::{self, ChangesAsked};
-use crate::kinds::{report, spec};
+use crate::kinds::{self, report};
 use crate::live::{Gate, LiveAsked};
 use crate::progress::{Progress, told};
+use crate::read::Form;
 use crate::{Asked, Error, Explanation, Table, TableReader, explain_counted, read, remote, text};
 
 pub(crate) fn command() -> Command {
@@ -148,10 +150,8 @@ async fn from_table(
     if matches.get_flag("submit") {
         let house = context.open_house().await?;
         let form = read::form(path).map_err(refuse)?;
-        let blob = house.store.put_file(path).await.map_err(|error| failed(&error))?;
-        let source =
-            BlobRef { digest: blob.digest, size: blob.size, media_type: form.media_type().to_owned() };
-        return submitted(&house, source, &asked).await;
+        let table = house.store.put_file(path).await.map_err(|error| failed(&error))?;
+        return submitted(&house, table, form, &asked).await;
     }
     let path = path.to_owned();
     compute(matches, move || read::table(&path), asked).await
@@ -175,11 +175,8 @@ async fn from_live(matches: &ArgMatches, context: &CommandContext) -> Result<Ans
     let now = house.ledger.now().micros().div_euclid(1000);
     let gathered = Gate::default().gather(&*source, &asked, now).await.map_err(refuse)?;
     if matches.get_flag("submit") {
-        let bytes = gathered.table.to_bytes();
-        let blob = house.store.put(bytes).await.map_err(|error| failed(&error))?;
-        let source =
-            BlobRef { digest: blob.digest, size: blob.size, media_type: read::MEDIA_TYPE.to_owned() };
-        return submitted(&house, source, &gathered.asked).await;
+        let table = house.store.put(gathered.table.to_bytes()).await.map_err(|error| failed(&error))?;
+        return submitted(&house, table, Form::Own, &gathered.asked).await;
     }
     compute(matches, move || Ok(gathered.table), gathered.asked).await
 }
@@ -257,14 +254,8 @@ fn live_asked(matches: &ArgMatches) -> Result<LiveAsked, CommandError> {
 }
 
 /// Hands the work to the home's workers, or does it here where none lives, and reads the answer from the store.
-async fn submitted(house: &House, source: BlobRef, asked: &Asked) -> Result<Answer, CommandError> {
-    let params = Map::from_iter([("source".to_owned(), json!(source)), ("asked".to_owned(), json!(asked))]);
-    let options = SubmitOptions { by: "signals".to_owned(), ..SubmitOptions::default() };
-    let run = house
-        .work
-        .submit(spec(), params, options, Some(&house.kinds))
-        .await
-        .map_err(|error| failed(&error))?;
+async fn submitted(house: &House, table: Blob, form: Form, asked: &Asked) -> Result<Answer, CommandError> {
+    let run = kinds::submit(house, table, form, asked, None).await.map_err(|error| failed(&error))?;
     let now = house.ledger.now();
     let workers = house.work.workers().await.map_err(|error| failed(&error))?;
     let is_alive = workers.iter().any(|worker| worker.state == "alive" && worker.alive_until > now);

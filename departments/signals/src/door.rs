@@ -12,17 +12,16 @@ use backlot_department::{House, Shown, blob_response};
 use backlot_series::Source;
 use backlot_web::ApiError;
 use backlot_web::extract::{Bytes, Path, Query};
-use backlot_work::{BlobRef, Error as WorkError, StepState, SubmitOptions};
+use backlot_work::{BlobRef, Error as WorkError, StepState};
 use serde::Deserialize;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use crate::changes::{self, ChangesAsked};
 use crate::department::DOOR;
-use crate::kinds::spec;
 use crate::live::{Gate, LiveAsked};
 use crate::progress::Progress;
 use crate::read::{self, Form};
-use crate::{Asked, Error};
+use crate::{Asked, Error, kinds};
 
 /// A table in the body of a request; larger ones go through the command line.
 pub(crate) const MOST_BODY_BYTES: u64 = 512 << 20;
@@ -94,14 +93,8 @@ impl Desk {
         form: Form,
         asked: &Asked,
     ) -> Result<String, ApiError> {
-        let size = table.len() as u64;
-        let blob = self.house.store.put(table).await.map_err(|error| ApiError::internal(&error))?;
-        let source = BlobRef { digest: blob.digest, size, media_type: form.media_type().to_owned() };
-        let params =
-            Map::from_iter([("source".to_owned(), json!(source)), ("asked".to_owned(), json!(asked))]);
-        let options = SubmitOptions { by: "signals".to_owned(), ..SubmitOptions::default() };
-        let run = self.house.work.submit(spec(), params, options, Some(&self.house.kinds)).await;
-        run.map_err(|error| refuse_work(&error))
+        let table = self.house.store.put(table).await.map_err(|error| ApiError::internal(&error))?;
+        kinds::submit(&self.house, table, form, asked, None).await.map_err(|error| refuse_work(&error))
     }
 
     /// The blob of a form of the explanation; `None` until it is concluded.

@@ -228,6 +228,13 @@ impl Explanation {
         }
     }
 
+    /// What belongs to the alert's incident, in the order in which it happened.
+    pub fn incident(&self) -> Vec<&Entry> {
+        let mut entries: Vec<&Entry> = self.timeline.iter().filter(|entry| entry.in_incident).collect();
+        entries.sort_by(|a, b| a.lag_seconds.total_cmp(&b.lag_seconds).then(b.score.total_cmp(&a.score)));
+        entries
+    }
+
     /// The explanation as JSON: the same bytes for the same input.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("invariant: an explanation is plain JSON")

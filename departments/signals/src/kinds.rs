@@ -16,11 +16,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use backlot_department::House;
 use backlot_figures::{Theme, render};
 use backlot_signals_kernels::explain::{Finding, Question, Reference};
-use backlot_work::{BlobRef, Kind, Kinds, Outputs, RunSpec, TaskContext, TaskError};
+use backlot_store::Blob;
+use backlot_work::{BlobRef, Kind, Kinds, Outputs, RunSpec, SubmitOptions, TaskContext, TaskError};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::explanation::{Entry, Explanation, chunks, examine};
 use crate::question::Asked;
@@ -55,6 +57,20 @@ pub fn spec() -> RunSpec {
         .expect("invariant: the built-in spec is well-formed");
     spec.priority = PRIORITY;
     spec
+}
+
+/// Submits the explanation of a table in the store; the run. Submissions with the same key are one run.
+pub(crate) async fn submit(
+    house: &House,
+    table: Blob,
+    form: Form,
+    asked: &Asked,
+    key: Option<String>,
+) -> Result<String, backlot_work::Error> {
+    let source = BlobRef { digest: table.digest, size: table.size, media_type: form.media_type().to_owned() };
+    let params = Map::from_iter([("source".to_owned(), json!(source)), ("asked".to_owned(), json!(asked))]);
+    let options = SubmitOptions { by: "signals".to_owned(), key, ..SubmitOptions::default() };
+    house.work.submit(spec(), params, options, Some(&house.kinds)).await
 }
 
 /// All kinds of this department.

@@ -252,7 +252,7 @@ fn fired(firings: &[Firing]) -> Markup {
 fn explained(run: &str, explanation: &Explanation) -> Markup {
     let files = format!("{DOOR}/explanations/{}/files", path_segment(run));
     let found = &explanation.timeline;
-    let incident: Vec<&Entry> = found.iter().filter(|entry| entry.in_incident).collect();
+    let incident = explanation.incident();
     html! {
         p.lead { (text::in_one_line(explanation)) }
         @if found.is_empty() {
@@ -305,10 +305,8 @@ fn ranking(found: &[Entry]) -> Markup {
     }
 }
 
-/// What happened in the order in which it happened, the alert's own change among it.
+/// The incident in the order in which it happened, the alert's own change among it.
 fn timeline(explanation: &Explanation, incident: &[&Entry]) -> Markup {
-    let mut order = incident.to_vec();
-    order.sort_by(|a, b| a.lag_seconds.total_cmp(&b.lag_seconds).then(b.score.total_cmp(&a.score)));
     let mut table = Table::new(["When", "What", "Shift", "Group"]).numeric(&[2, 3]);
     let own = || {
         [
@@ -319,7 +317,7 @@ fn timeline(explanation: &Explanation, incident: &[&Entry]) -> Markup {
         ]
     };
     let mut is_told = false;
-    for entry in order.iter().take(TIMELINE) {
+    for entry in incident.iter().take(TIMELINE) {
         if !is_told && entry.lag_seconds > 0.0 {
             table.push(own());
             is_told = true;
@@ -336,7 +334,7 @@ fn timeline(explanation: &Explanation, incident: &[&Entry]) -> Markup {
     }
     html! {
         (table.render())
-        @if order.len() > TIMELINE { p.note { "… and " (format::number((order.len() - TIMELINE) as u64)) " more" } }
+        @if incident.len() > TIMELINE { p.note { "… and " (format::number((incident.len() - TIMELINE) as u64)) " more" } }
     }
 }
 

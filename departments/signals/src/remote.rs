@@ -89,24 +89,18 @@ pub(crate) fn explain(
 const STILL_AT_WORK: u8 = u8::MAX;
 
 impl Server<'_> {
+    fn authorised<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.endpoint.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        }
+    }
+
     fn call(&self, path: &str, body: Option<String>) -> Result<Vec<u8>, CommandError> {
         let url = format!("{}{DOOR}{path}", self.endpoint.url);
-        let bearer = self.endpoint.token.as_ref().map(|token| format!("Bearer {token}"));
         let sent = match body {
-            Some(body) => {
-                let mut request = self.agent.post(&url).content_type("application/json");
-                if let Some(bearer) = bearer {
-                    request = request.header("authorization", bearer);
-                }
-                request.send(body)
-            }
-            None => {
-                let mut request = self.agent.get(&url);
-                if let Some(bearer) = bearer {
-                    request = request.header("authorization", bearer);
-                }
-                request.call()
-            }
+            Some(body) => self.authorised(self.agent.post(&url)).content_type("application/json").send(body),
+            None => self.authorised(self.agent.get(&url)).call(),
         };
         let lost = |error: ureq::Error| {
             CommandError::new(

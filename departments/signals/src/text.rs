@@ -17,13 +17,13 @@ pub fn timeline(explanation: &Explanation) -> String {
         Some(changed) => text += &format!("; it changed at {changed}\n"),
         None => text += "; its own signal shows no change\n",
     }
-    let found = &explanation.timeline;
+    let (found, incident) = (&explanation.timeline, explanation.incident());
     text += &format!(
         "{} of {} signals changed around it (at most {} % of them by chance), {} in {} groups that move together",
         found.len(),
         explanation.tested,
         explanation.rate * 100.0,
-        found.iter().filter(|entry| entry.in_incident).count(),
+        incident.len(),
         explanation.clusters.len(),
     );
     if !explanation.untested.is_empty() {
@@ -47,14 +47,11 @@ pub fn timeline(explanation: &Explanation) -> String {
         );
     }
     text += "\ntimeline\n";
-    let mut order: Vec<&Entry> = found.iter().filter(|entry| entry.in_incident).collect();
-    order.sort_by(|a, b| a.lag_seconds.total_cmp(&b.lag_seconds).then(b.score.total_cmp(&a.score)));
-    let shown = order.len().min(LINES);
-    for entry in &order[..shown] {
+    for entry in incident.iter().take(LINES) {
         text += &format!("{}  {}  {}  {}\n", entry.changed, wide_lag(entry), shift(entry), entry.signal);
     }
-    if order.len() > shown {
-        text += &format!("… and {} more\n", order.len() - shown);
+    if incident.len() > LINES {
+        text += &format!("… and {} more\n", incident.len() - LINES);
     }
     for note in &explanation.notes {
         text += &format!("note: {note}\n");
@@ -64,9 +61,7 @@ pub fn timeline(explanation: &Explanation) -> String {
 
 /// What somebody who is woken wants to read first.
 pub(crate) fn in_one_line(explanation: &Explanation) -> String {
-    let found = &explanation.timeline;
-    let incident = found.iter().filter(|entry| entry.in_incident).count();
-    let Some(first) = found.first() else {
+    let Some(first) = explanation.timeline.first() else {
         return format!(
             "None of {} signals changed around {}.",
             explanation.tested,
@@ -79,10 +74,11 @@ pub(crate) fn in_one_line(explanation: &Explanation) -> String {
         _ => "together with the alert".to_owned(),
     };
     format!(
-        "Most likely {}: it changed by {} at {}, {when}. {incident} of {} signals belong to this incident.",
+        "Most likely {}: it changed by {} at {}, {when}. {} of {} signals belong to this incident.",
         first.signal,
         percent(first),
         clock(&first.changed),
+        explanation.incident().len(),
         explanation.tested,
     )
 }

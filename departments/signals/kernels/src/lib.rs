@@ -56,6 +56,7 @@ pub mod significance;
 mod sums;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod vector;
 
 pub use detect::{Changes, Detection, Penalty, changes, changes_of_rows};
 pub use error::Error;

@@ -19,8 +19,8 @@ pub enum Error {
     /// Nothing to look at.
     #[error("has no column of numbers beside the time; write the signals as numbers")]
     NoNumbers,
-    /// Two values of one signal at one time.
-    #[error("has two values of `{signal}` at {time} ms since 1970; aggregate to one for each time")]
+    /// Two points of one signal at one time, null or not.
+    #[error("has two rows of `{signal}` at {time} ms since 1970; aggregate to one for each time")]
     Twice {
         /// The signal.
         signal: String,

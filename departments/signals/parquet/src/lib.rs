@@ -47,7 +47,7 @@ pub struct Columns {
 /// Reads all signals of a file, of at most `most_values` values.
 ///
 /// # Errors
-/// Bytes that are no Parquet file or a broken one, a file without times or numbers, too many values, two values of one signal at one time.
+/// Bytes that are no Parquet file or a broken one, a file without times or numbers, too many values, two points of one signal at one time.
 pub fn read(file: impl Into<Bytes>, most_values: usize) -> Result<Columns, Error> {
     let file = file.into();
     guarded(|| read_file(file, most_values))

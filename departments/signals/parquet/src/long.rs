@@ -28,23 +28,22 @@ pub(crate) fn read(
         return Err(Error::TooMany { values, limit: most_values });
     }
     let places = places(&times, &distinct);
+    // A point may be null, so that one is there is known apart from its values.
+    let mut is_there = vec![false; keys.len() * distinct.len()];
+    for (&signal, &place) in members.iter().zip(&places) {
+        if std::mem::replace(&mut is_there[signal * distinct.len() + place], true) {
+            let signal = name(&plan, &texts, &keys[signal], &plan.numbers[0]);
+            return Err(Error::Twice { signal, time: distinct[place] });
+        }
+    }
     let (mut names, mut signals) = (Vec::new(), Vec::new());
     for number in &plan.numbers {
         let column = column::numbers(file, number, rows)?;
-        let named: Vec<String> = keys.iter().map(|key| name(&plan, &texts, key, number)).collect();
         let mut filled = vec![vec![f64::NAN; distinct.len()]; keys.len()];
-        // NaN may be a value, so what was written is known apart.
-        let mut last = vec![usize::MAX; keys.len()];
-        for (row, value) in column.into_iter().enumerate() {
-            let (signal, place) = (members[row], places[row]);
-            let slot = &mut filled[signal][place];
-            if !slot.is_nan() || last[signal] == place {
-                return Err(Error::Twice { signal: named[signal].clone(), time: distinct[place] });
-            }
-            *slot = value;
-            last[signal] = place;
+        for ((value, &signal), &place) in column.into_iter().zip(&members).zip(&places) {
+            filled[signal][place] = value;
         }
-        names.extend(named);
+        names.extend(keys.iter().map(|key| name(&plan, &texts, key, number)));
         signals.append(&mut filled);
     }
     let mut order: Vec<usize> = (0..names.len()).collect();

@@ -25,15 +25,14 @@ use backlot_department::House;
 use backlot_events::{Consumer, Events};
 use backlot_ledger::Migration;
 use backlot_series::Source;
-use backlot_work::{BlobRef, RunState, SubmitOptions};
-use serde_json::{Map, json};
+use backlot_work::RunState;
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::kinds::spec;
 use crate::live::Gate;
+use crate::read::Form;
 use crate::settings::Settings;
-use crate::{Error, read};
+use crate::{Error, kinds};
 
 pub(crate) use rows::{Firing, State, firings_of, refused_since};
 
@@ -247,20 +246,9 @@ impl Follower {
             }
         };
         let failed = |error: &dyn std::fmt::Display| Error::Unavailable(error.to_string());
-        let bytes = gathered.table.to_bytes();
-        let size = bytes.len() as u64;
-        let blob = self.house.store.put(bytes).await.map_err(|error| failed(&error))?;
-        let source = BlobRef { digest: blob.digest, size, media_type: read::MEDIA_TYPE.to_owned() };
-        let params = Map::from_iter([
-            ("source".to_owned(), json!(source)),
-            ("asked".to_owned(), json!(gathered.asked)),
-        ]);
-        let options = SubmitOptions {
-            by: "signals".to_owned(),
-            key: Some(format!("signals/firing/{}/{}", firing.fingerprint, firing.starts_at)),
-            ..SubmitOptions::default()
-        };
-        let run = self.house.work.submit(spec(), params, options, Some(&self.house.kinds)).await;
+        let table = self.house.store.put(gathered.table.to_bytes()).await.map_err(|error| failed(&error))?;
+        let key = format!("signals/firing/{}/{}", firing.fingerprint, firing.starts_at);
+        let run = kinds::submit(&self.house, table, Form::Own, &gathered.asked, Some(key)).await;
         run.map_err(|error| failed(&error))
     }
 }

@@ -1,57 +1,121 @@
 //! Sums of products over many lags, by spectra.
 //!
-//! `r(k) = Σ a(t)·x(t + k)` for the lags from −R to R. Three things make that cheap (A. Oppenheim, R. Schafer, Discrete-Time Signal Processing, 8.7, for the first):
+//! `r(k) = Σ a(t)·x(t + k)` for the lags from −R to R. Five things make that cheap (A. Oppenheim, R. Schafer, Discrete-Time Signal Processing, 8.7, for the first):
 //!
 //! - **Blocks.** a is cut into blocks of B points, x into stretches of N = B + 2R around them. Each stretch is transformed and multiplied by the conjugate transform of its block, which is known beforehand; the products are
-//!   summed, and only their sum is transformed back. N is a power of two chosen for the number of lags, so everything stays in the first cache.
+//!   summed, and only their sum is transformed back. N is a power of two chosen for the number of lags, so that a signal's transforms stay in the first cache.
 //! - **Halves.** A transform takes complex numbers. With H half the points, α(t) = a(t) + i·a(t + H) and z(t) = x(t) + i·x(t + H), the real part of Σ α̅(t)·z(t + k) is r(k): half as many blocks, and nothing to untangle.
-//! - **No order.** The transform by halving frequencies leaves them in an odd order, the one by halving time takes them in it, and what is between does not mind.
+//! - **Neighbours.** [`LANES`] neighbouring points stand in a register. Steps between points that are farther apart need nothing else; the last ones are a [`leaf`]: a transform of 64 points whose registers
+//!   are transposed between its two steps, so it never leaves them.
+//! - **No order.** Leaves leave frequencies in an odd order. The way back begins with leaves that take them in it, and the product between does not mind.
+//! - **Few lags.** The last step back computes the real parts of the lags that are asked for, and no other.
 //!
-//! [`LANES`] signals stand side by side, each in its own lane, with the same arithmetic whatever stands beside it. So the answer has the same bits for one signal and for a table, on every instruction set
-//! and any number of threads.
+//! The arithmetic is the same for a signal alone and in a table, on every instruction set and any number of threads, so the bits are.
 
-use crate::isa::{Isa, kernel};
+#![allow(
+    clippy::inline_always,
+    clippy::needless_range_loop,
+    reason = "inlined into each instruction set's version, which functions of iterators and arrays need not be"
+)]
 
-/// Signals side by side: one AVX2 register.
-pub(super) const LANES: usize = 4;
+use std::ops::{Add, Sub};
 
-/// Values of signals side by side at one time.
-pub(super) type Lane = [f64; LANES];
+use crate::isa::Isa;
+use crate::vector::{Eight, LANES, Vector, prefetch, vector_kernel};
 
-/// Real and imaginary parts, side by side.
-type Point = [Lane; 2];
+/// Points of a leaf.
+const LEAF: usize = LANES * LANES;
 
-/// The least transform: of one step by halving into quarters before the last one.
-const LEAST: usize = 16;
+/// The least transform: of one step before the leaves.
+const LEAST: usize = 2 * LEAF;
 
-/// e^(−2πi·jk/n) for k of 1, 2, 3.
-type Turns = [[f64; 2]; 3];
+/// Real and imaginary parts of neighbouring points.
+type Point = [Eight; 2];
 
-/// Turns of a transform of some size, those of the first step first.
+const NOTHING: Point = [Eight([0.0; LANES]); 2];
+
+/// A step into transforms of a part of the length.
+#[derive(Clone, Debug, PartialEq)]
+struct Step {
+    /// Into so many: 2, 4 or 8.
+    radix: usize,
+    /// From transforms of so many points.
+    length: usize,
+    /// e^(−2πi·jk/length) for k from 1, for the j of a register, register after register.
+    turns: Vec<Point>,
+}
+
+/// What transforms of some size need.
 #[derive(Clone, Debug, PartialEq)]
 struct Steps {
     size: usize,
-    /// Of the step into halves that sizes which are no power of four begin with.
-    halves: Vec<[f64; 2]>,
-    /// Of each step into quarters but the last, which has none.
-    quarters: Vec<Vec<Turns>>,
+    first: Step,
+    /// Those between the first and the leaves.
+    inner: Vec<Step>,
+    /// e^(−2πi·jk/64) for k from 0: between the two steps of a leaf.
+    leaf: [Point; LANES],
+    /// e^(−2πi·nk/size) for k from 0, for the places n of a register, register after register: of the last step back.
+    back: Vec<Point>,
+}
+
+/// e^(−2πi·j/size) for all j, by the first eighth of the circle and its reflections. `size` is a multiple of 8.
+fn roots(size: usize) -> Vec<[f64; 2]> {
+    let eighth = size / 8;
+    let first: Vec<[f64; 2]> = (0..=eighth)
+        .map(|j| {
+            let angle = std::f64::consts::TAU * j as f64 / size as f64;
+            [libm::cos(angle), libm::sin(angle)]
+        })
+        .collect();
+    let root = |j: usize| {
+        let (octant, rest) = (j / eighth, j % eighth);
+        let [cos, sin] = if octant % 2 == 0 { first[rest] } else { first[eighth - rest] };
+        match octant {
+            0 => [cos, -sin],
+            1 => [sin, -cos],
+            2 => [-sin, -cos],
+            3 => [-cos, -sin],
+            4 => [-cos, sin],
+            5 => [-sin, cos],
+            6 => [sin, cos],
+            _ => [cos, sin],
+        }
+    };
+    (0..size).map(root).collect()
 }
 
 impl Steps {
-    fn new(size: usize) -> Self {
-        let turn = |numerator: usize, of: usize| {
-            let angle = -std::f64::consts::TAU * (numerator % of) as f64 / of as f64;
-            [libm::cos(angle), libm::sin(angle)]
+    /// For transforms of this many points, of which so many are asked for on the way back.
+    fn new(size: usize, places: usize) -> Self {
+        let roots = roots(size);
+        // e^(−2πi·jk/length) for the j of a register.
+        let turns = |j: usize, k: usize, length: usize| -> Point {
+            let root = |lane: usize| roots[(j + lane) * k % length * (size / length)];
+            [0, 1].map(|part| Eight(std::array::from_fn(|lane| root(lane)[part])))
         };
-        let is_odd = size.trailing_zeros() % 2 == 1;
-        let halves = if is_odd { (0..size / 2).map(|j| turn(j, size)).collect() } else { Vec::new() };
-        let mut length = if is_odd { size / 2 } else { size };
-        let mut quarters = Vec::new();
-        while length > 4 {
-            quarters.push((0..length / 4).map(|j| [1, 2, 3].map(|k| turn(j * k, length))).collect());
-            length /= 4;
+        let step = |length: usize| {
+            let radix = (length / LEAF).min(8);
+            let registers = (0..length / radix).step_by(LANES);
+            let turns =
+                registers.flat_map(|j| (1..radix).map(move |k| (j, k))).map(|(j, k)| turns(j, k, length));
+            Step { radix, length, turns: turns.collect() }
+        };
+        let first = step(size);
+        let mut inner = Vec::new();
+        let mut length = size / first.radix;
+        while length > LEAF {
+            inner.push(step(length));
+            length /= inner[inner.len() - 1].radix;
         }
-        Self { size, halves, quarters }
+        let registers = (0..places).step_by(LANES);
+        let back = registers.flat_map(|n| (0..first.radix).map(move |k| (n, k)));
+        let back = back.map(|(n, k)| turns(n, k, size)).collect();
+        Self { size, first, inner, leaf: std::array::from_fn(|k| turns(0, k, LEAF)), back }
+    }
+
+    /// Of a transform.
+    fn registers(&self) -> usize {
+        self.size / LANES
     }
 }
 
@@ -60,23 +124,25 @@ impl Steps {
 pub(super) struct Spectra {
     points: usize,
     reach: usize,
-    /// Half the points.
+    /// Half the points, in registers.
     half: usize,
-    /// Points of a block.
+    /// Points of a block, in registers.
     block: usize,
+    /// How long before its block a stretch begins, in registers: the reach, or a little more.
+    front: usize,
     steps: Steps,
-    /// Of each block, conjugate and divided by the size, in the transform's order.
-    blocks: Vec<Vec<[f64; 2]>>,
+    /// Of each block, conjugate and divided by the size, in the leaves' order.
+    blocks: Vec<Vec<Point>>,
 }
 
-/// The size that takes the fewest operations.
-fn size_for(half: usize, reach: usize) -> usize {
-    let least = (2 * reach + 1).next_power_of_two().max(LEAST);
-    let most = (half + 2 * reach).next_power_of_two().max(least);
+/// The size that takes the fewest operations, for this many points, with the lags beside a block.
+fn size_for(half: usize, lags: usize) -> usize {
+    let least = (lags + LANES).next_power_of_two().max(LEAST);
+    let most = (half + lags).next_power_of_two().max(least);
     let work = |size: usize| {
-        let blocks = half.div_ceil(size - 2 * reach);
-        // Additions and multiplications: a transform for each block and one back, and a product for each block.
-        (blocks + 1) * size * (4 * size.ilog2() as usize) + blocks * size * 8
+        let blocks = half.div_ceil((size - lags) / LANES * LANES);
+        // A transform for each block and one back, and a product for each block, where a multiplication and an addition of registers take as long as half a step of a transform.
+        (blocks + 1) * size * size.ilog2() as usize + blocks * size * 2
     };
     let sizes = std::iter::successors(Some(least), |size| (*size < most).then_some(2 * size));
     sizes.min_by_key(|size| work(*size)).unwrap_or(most)
@@ -86,260 +152,414 @@ impl Spectra {
     /// For lags from −`reach` to `reach`.
     pub(super) fn new(values: &[f64], reach: usize) -> Self {
         let isa = Isa::detect();
-        let points = values.len();
-        let half = points.div_ceil(2).max(1);
-        let size = size_for(half, reach);
-        let block = size - 2 * reach;
-        let steps = Steps::new(size);
+        let half = values.len().div_ceil(2).max(1).next_multiple_of(LANES);
+        let front = reach.next_multiple_of(LANES);
+        let size = size_for(half, front + reach);
+        let block = (size - front - reach) / LANES * LANES;
+        let steps = Steps::new(size, front + reach + 1);
         let scale = 1.0 / size as f64;
-        let mut work = vec![[[0.0; LANES]; 2]; size];
-        let value = |place: usize| values.get(place).copied().unwrap_or(0.0);
-        let mut blocks = Vec::new();
-        for start in (0..half).step_by(block) {
-            let mut real = vec![[0.0; LANES]; size];
-            let mut imaginary = real.clone();
-            for (place, t) in (start..half.min(start + block)).enumerate() {
-                real[place] = [value(t); LANES];
-                imaginary[place] = [value(t + half); LANES];
+        // Some of the points, then zeros.
+        let padded = |from: usize, to: usize| -> Vec<Eight> {
+            let values = &values[from.min(values.len())..to.min(values.len())];
+            let mut registers = vec![Eight::default(); steps.registers()];
+            for (register, values) in registers.iter_mut().zip(values.chunks(LANES)) {
+                register.0[..values.len()].copy_from_slice(values);
             }
-            first_step(isa, &steps, &real, &imaginary, &mut work);
-            quarter_steps(isa, &steps, &mut work);
-            let mut spectrum = vec![[[0.0; LANES]; 2]; size];
-            let ones = vec![[1.0, 0.0]; size];
-            last_step(isa, &work, &ones, &mut spectrum);
-            blocks.push(spectrum.iter().map(|[re, im]| [re[0] * scale, -im[0] * scale]).collect());
-        }
-        Self { points, reach, half, block, steps, blocks }
+            registers
+        };
+        let blocks = (0..half).step_by(block).map(|start| {
+            let end = half.min(start + block);
+            let (real, imaginary) = (padded(start, end), padded(start + half, end + half));
+            let mut spectrum = vec![NOTHING; steps.registers()];
+            spectrum_of(isa, &steps, &real, &imaginary, &mut spectrum);
+            for [re, im] in &mut spectrum {
+                (re.0, im.0) = (re.0.map(|re| re * scale), im.0.map(|im| -im * scale));
+            }
+            spectrum
+        });
+        let blocks = blocks.collect();
+        let [half, block, front] = [half, block, front].map(|points| points / LANES);
+        Self { points: values.len(), reach, half, block, front, steps, blocks }
     }
 
     /// Whether it is for these lags.
     pub(super) fn is_for(&self, reach: usize) -> bool {
         self.reach == reach
     }
-
-    fn lags(&self) -> usize {
-        2 * self.reach + 1
-    }
 }
 
 /// Memory for second signals.
 #[derive(Debug)]
 pub(super) struct Bench {
-    /// The second signals, with zeros around them.
-    padded: Vec<Lane>,
-    /// One stretch's transform.
+    /// The second signal, with zeros around it.
+    padded: Vec<Eight>,
+    /// A stretch's transform.
     work: Vec<Point>,
     /// The sum of products.
     total: Vec<Point>,
-    sums: Vec<Lane>,
+    sums: Vec<Eight>,
 }
 
 impl Bench {
     pub(super) fn new(spectra: &Spectra) -> Self {
-        let size = spectra.steps.size;
-        let last = (spectra.blocks.len() - 1) * spectra.block + size + spectra.half;
-        let padded = last.max(spectra.reach + spectra.points);
+        let registers = spectra.steps.registers();
+        let last = (spectra.blocks.len() - 1) * spectra.block + registers + spectra.half;
+        let padded = last.max(spectra.front + spectra.points.div_ceil(LANES));
         Self {
-            padded: vec![[0.0; LANES]; padded],
-            work: vec![[[0.0; LANES]; 2]; size],
-            total: vec![[[0.0; LANES]; 2]; size],
-            sums: vec![[0.0; LANES]; spectra.lags()],
+            padded: vec![Eight::default(); padded],
+            work: vec![NOTHING; registers],
+            total: vec![NOTHING; registers],
+            sums: vec![Eight::default(); spectra.steps.back.len() / spectra.steps.first.radix],
         }
     }
 
-    /// Where the second signals go. What stands there is that of the last time.
-    pub(super) fn places(&mut self, spectra: &Spectra) -> &mut [Lane] {
-        &mut self.padded[spectra.reach..spectra.reach + spectra.points]
+    /// Where the second signal goes, with zeros after its end. What stands there is that of the last time.
+    pub(super) fn places(&mut self, spectra: &Spectra) -> &mut [Eight] {
+        &mut self.padded[spectra.front..][..spectra.points.div_ceil(LANES)]
     }
 
-    /// The sums of all lags.
-    pub(super) fn sums(&mut self, isa: Isa, spectra: &Spectra) -> &[Lane] {
+    /// The sums of all lags. Meanwhile the signal that is looked at next is fetched from memory.
+    pub(super) fn sums(&mut self, isa: Isa, spectra: &Spectra, next: &[f64], lags: &mut [f64]) {
         let Self { padded, work, total, sums } = self;
-        let size = spectra.steps.size;
-        total.fill([[0.0; LANES]; 2]);
-        for (number, spectrum) in spectra.blocks.iter().enumerate() {
-            let start = number * spectra.block;
-            let real = &padded[start..start + size];
-            let imaginary = &padded[start + spectra.half..start + spectra.half + size];
-            first_step(isa, &spectra.steps, real, imaginary, work);
-            quarter_steps(isa, &spectra.steps, work);
-            last_step(isa, work, spectrum, total);
+        sums_of(isa, spectra, padded, next, work, total, sums);
+        let before = spectra.front * LANES - spectra.reach;
+        let (first, others) = sums.split_at(1);
+        let (head, tail) = lags.split_at_mut(lags.len().min(LANES - before));
+        head.copy_from_slice(&first[0].0[before..][..head.len()]);
+        for (to, from) in tail.chunks_mut(LANES).zip(others) {
+            to.copy_from_slice(&from.0[..to.len()]);
         }
-        back(isa, &spectra.steps, total, sums);
-        sums
     }
 }
 
-/// The operations, inlined into each instruction set's version.
-#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
-mod complex {
-    use super::{LANES, Lane, Point};
-
-    #[inline(always)]
-    fn each(operation: impl Fn(usize) -> f64) -> Lane {
-        let mut lanes = [0.0; LANES];
-        for (lane, value) in lanes.iter_mut().enumerate() {
-            *value = operation(lane);
+vector_kernel! {
+    /// The transform of a stretch, in the leaves' order.
+    fn spectrum_of<V>(steps: &Steps, real: &[Eight], imaginary: &[Eight], work: &mut [Point]) {
+        to_leaves::<V>(steps, real, imaginary, work);
+        for points in work.as_chunks_mut::<LANES>().0 {
+            store(leaf::<V>(&steps.leaf, load(points)), points);
         }
-        lanes
+    }
+}
+
+vector_kernel! {
+    /// Of a padded signal.
+    fn sums_of<V>(
+        spectra: &Spectra,
+        padded: &[Eight],
+        next: &[f64],
+        work: &mut [Point],
+        total: &mut [Point],
+        sums: &mut [Eight],
+    ) {
+        let Spectra { half, block, steps, blocks, .. } = spectra;
+        let registers = steps.registers();
+        let mut fetched = next.chunks(next.len().div_ceil(blocks.len() * registers / LANES).max(1));
+        total.fill(NOTHING);
+        for (number, spectrum) in blocks.iter().enumerate() {
+            let real = &padded[number * block..][..registers];
+            let imaginary = &padded[number * block + half..][..registers];
+            to_leaves::<V>(steps, real, imaginary, work);
+            let leaves = work.as_chunks::<LANES>().0.iter().zip(spectrum.as_chunks::<LANES>().0);
+            for ((work, spectrum), total) in leaves.zip(total.as_chunks_mut::<LANES>().0) {
+                prefetch(fetched.next().unwrap_or_default());
+                let points = leaf::<V>(&steps.leaf, load(work));
+                for k in 0..LANES {
+                    let product = points[k].times(Complex::load(&spectrum[k]));
+                    (Complex::load(&total[k]) + product).store(&mut total[k]);
+                }
+            }
+        }
+        for leaf in total.as_chunks_mut::<LANES>().0 {
+            store(leaf_back::<V>(&steps.leaf, load(leaf)), leaf);
+        }
+        for step in steps.inner.iter().rev() {
+            for stretch in total.chunks_exact_mut(step.length / LANES) {
+                match step.radix {
+                    2 => inner_step_back::<V, 2>(step, stretch),
+                    4 => inner_step_back::<V, 4>(step, stretch),
+                    _ => inner_step_back::<V, 8>(step, stretch),
+                }
+            }
+        }
+        match steps.first.radix {
+            2 => last_step_back::<V, 2>(steps, total, sums),
+            4 => last_step_back::<V, 4>(steps, total, sums),
+            _ => last_step_back::<V, 8>(steps, total, sums),
+        }
+    }
+}
+
+/// All steps before the leaves.
+#[inline(always)]
+fn to_leaves<V: Vector>(steps: &Steps, real: &[Eight], imaginary: &[Eight], work: &mut [Point]) {
+    match steps.first.radix {
+        2 => first_step::<V, 2>(&steps.first, real, imaginary, work),
+        4 => first_step::<V, 4>(&steps.first, real, imaginary, work),
+        _ => first_step::<V, 8>(&steps.first, real, imaginary, work),
+    }
+    for step in &steps.inner {
+        for stretch in work.chunks_exact_mut(step.length / LANES) {
+            match step.radix {
+                2 => inner_step::<V, 2>(step, stretch),
+                4 => inner_step::<V, 4>(step, stretch),
+                _ => inner_step::<V, 8>(step, stretch),
+            }
+        }
+    }
+}
+
+/// From the signal.
+#[inline(always)]
+fn first_step<V: Vector, const R: usize>(
+    step: &Step,
+    real: &[Eight],
+    imaginary: &[Eight],
+    work: &mut [Point],
+) {
+    let (real, imaginary) = (parts::<_, R>(real), parts::<_, R>(imaginary));
+    let work = parts_mut::<_, R>(work);
+    for (j, turns) in step.turns.chunks_exact(R - 1).enumerate() {
+        let mut points = [Complex::<V>::zero(); R];
+        for k in 0..R {
+            points[k] = Complex { re: V::load(&real[k][j].0), im: V::load(&imaginary[k][j].0) };
+        }
+        let points = butterfly(points);
+        points[0].store(&mut work[0][j]);
+        for k in 1..R {
+            points[k].times(Complex::load(&turns[k - 1])).store(&mut work[k][j]);
+        }
+    }
+}
+
+#[inline(always)]
+fn inner_step<V: Vector, const R: usize>(step: &Step, stretch: &mut [Point]) {
+    let work = parts_mut::<_, R>(stretch);
+    for (j, turns) in step.turns.chunks_exact(R - 1).enumerate() {
+        let mut points = [Complex::<V>::zero(); R];
+        for k in 0..R {
+            points[k] = Complex::load(&work[k][j]);
+        }
+        let points = butterfly(points);
+        points[0].store(&mut work[0][j]);
+        for k in 1..R {
+            points[k].times(Complex::load(&turns[k - 1])).store(&mut work[k][j]);
+        }
+    }
+}
+
+#[inline(always)]
+fn inner_step_back<V: Vector, const R: usize>(step: &Step, stretch: &mut [Point]) {
+    let work = parts_mut::<_, R>(stretch);
+    for (j, turns) in step.turns.chunks_exact(R - 1).enumerate() {
+        let mut points = [Complex::<V>::load(&work[0][j]); R];
+        for k in 1..R {
+            points[k] = Complex::load(&work[k][j]).times_back(Complex::load(&turns[k - 1]));
+        }
+        let points = butterfly_back(points);
+        for k in 0..R {
+            points[k].store(&mut work[k][j]);
+        }
+    }
+}
+
+/// The first step undone, at the first places only, without the imaginary parts.
+#[inline(always)]
+fn last_step_back<V: Vector, const R: usize>(steps: &Steps, total: &[Point], sums: &mut [Eight]) {
+    let part = total.len() / R;
+    let total = parts::<_, R>(total);
+    for (sums, turns) in sums.chunks_mut(part).zip(steps.back.as_chunks::<R>().0.chunks(part)) {
+        for (place, (sum, turns)) in sums.iter_mut().zip(turns).enumerate() {
+            let mut all = V::splat(0.0);
+            for k in 0..R {
+                let (point, turn) = (Complex::<V>::load(&total[k][place]), Complex::<V>::load(&turns[k]));
+                all = all + (point.re * turn.re + point.im * turn.im);
+            }
+            all.store(&mut sum.0);
+        }
+    }
+}
+
+/// The transform of 64 points, eight registers of eight. Of what comes out a register holds frequencies eight apart.
+#[inline(always)]
+fn leaf<V: Vector>(turns: &[Point; LANES], points: [Complex<V>; LANES]) -> [Complex<V>; LANES] {
+    let mut points = butterfly(points);
+    for k in 1..LANES {
+        points[k] = points[k].times(Complex::load(&turns[k]));
+    }
+    butterfly(transpose(points))
+}
+
+#[inline(always)]
+fn leaf_back<V: Vector>(turns: &[Point; LANES], points: [Complex<V>; LANES]) -> [Complex<V>; LANES] {
+    let mut points = transpose(butterfly_back(points));
+    for k in 1..LANES {
+        points[k] = points[k].times_back(Complex::load(&turns[k]));
+    }
+    butterfly_back(points)
+}
+
+/// A transform of R points, in order.
+#[inline(always)]
+fn butterfly<V: Vector, const R: usize>(points: [Complex<V>; R]) -> [Complex<V>; R] {
+    let mut found = points;
+    let p = points;
+    match R {
+        2 => (found[0], found[1]) = halves(p[0], p[1]),
+        4 => [found[0], found[1], found[2], found[3]] = quarters([p[0], p[1], p[2], p[3]]),
+        _ => {
+            [found[0], found[1], found[2], found[3], found[4], found[5], found[6], found[7]] =
+                eighths([p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]]);
+        }
+    }
+    found
+}
+
+/// The same with turns the other way: its outcomes in the other order.
+#[inline(always)]
+fn butterfly_back<V: Vector, const R: usize>(points: [Complex<V>; R]) -> [Complex<V>; R] {
+    let there = butterfly(points);
+    let mut back = there;
+    for k in 1..R {
+        back[k] = there[R - k];
+    }
+    back
+}
+
+#[inline(always)]
+fn halves<V: Vector>(a: Complex<V>, b: Complex<V>) -> (Complex<V>, Complex<V>) {
+    (a + b, a - b)
+}
+
+/// a − i·b and a + i·b.
+#[inline(always)]
+fn turned_halves<V: Vector>(a: Complex<V>, b: Complex<V>) -> (Complex<V>, Complex<V>) {
+    (Complex { re: a.re + b.im, im: a.im - b.re }, Complex { re: a.re - b.im, im: a.im + b.re })
+}
+
+#[inline(always)]
+fn quarters<V: Vector>([a, b, c, d]: [Complex<V>; 4]) -> [Complex<V>; 4] {
+    let ((even, even_less), (odd, odd_less)) = (halves(a, c), halves(b, d));
+    let ((zero, two), (one, three)) = (halves(even, odd), turned_halves(even_less, odd_less));
+    [zero, one, two, three]
+}
+
+#[inline(always)]
+fn eighths<V: Vector>([a, b, c, d, e, f, g, h]: [Complex<V>; 8]) -> [Complex<V>; 8] {
+    let even = quarters([a, c, e, g]);
+    let odd = quarters([b, d, f, h]);
+    let (zero, four) = halves(even[0], odd[0]);
+    let (one, five) = halves(even[1], odd[1].eighth_turn());
+    let (two, six) = turned_halves(even[2], odd[2]);
+    let (three, seven) = turned_halves(even[3], odd[3].eighth_turn());
+    [zero, one, two, three, four, five, six, seven]
+}
+
+#[inline(always)]
+fn transpose<V: Vector>(points: [Complex<V>; LANES]) -> [Complex<V>; LANES] {
+    let (mut re, mut im) = ([points[0].re; LANES], [points[0].im; LANES]);
+    for k in 1..LANES {
+        (re[k], im[k]) = (points[k].re, points[k].im);
+    }
+    let (re, im) = (V::transpose(re), V::transpose(im));
+    let mut columns = points;
+    for k in 0..LANES {
+        columns[k] = Complex { re: re[k], im: im[k] };
+    }
+    columns
+}
+
+#[inline(always)]
+fn load<V: Vector>(points: &[Point; LANES]) -> [Complex<V>; LANES] {
+    let mut loaded = [Complex::<V>::zero(); LANES];
+    for k in 0..LANES {
+        loaded[k] = Complex::load(&points[k]);
+    }
+    loaded
+}
+
+#[inline(always)]
+fn store<V: Vector>(points: [Complex<V>; LANES], to: &mut [Point; LANES]) {
+    for k in 0..LANES {
+        points[k].store(&mut to[k]);
+    }
+}
+
+/// R parts of one length.
+#[inline(always)]
+fn parts<T, const R: usize>(slice: &[T]) -> [&[T]; R] {
+    let length = slice.len() / R;
+    std::array::from_fn(|part| &slice[part * length..][..length])
+}
+
+#[inline(always)]
+fn parts_mut<T, const R: usize>(slice: &mut [T]) -> [&mut [T]; R] {
+    let length = slice.len() / R;
+    let mut rest = slice;
+    std::array::from_fn(|_| {
+        let (part, others) = std::mem::take(&mut rest).split_at_mut(length);
+        rest = others;
+        part
+    })
+}
+
+/// Points in registers.
+#[derive(Clone, Copy)]
+struct Complex<V> {
+    re: V,
+    im: V,
+}
+
+impl<V: Vector> Complex<V> {
+    #[inline(always)]
+    fn zero() -> Self {
+        Self { re: V::splat(0.0), im: V::splat(0.0) }
     }
 
     #[inline(always)]
-    pub(super) fn plus(a: Point, b: Point) -> Point {
-        [each(|lane| a[0][lane] + b[0][lane]), each(|lane| a[1][lane] + b[1][lane])]
+    fn load([re, im]: &Point) -> Self {
+        Self { re: V::load(&re.0), im: V::load(&im.0) }
     }
 
     #[inline(always)]
-    pub(super) fn minus(a: Point, b: Point) -> Point {
-        [each(|lane| a[0][lane] - b[0][lane]), each(|lane| a[1][lane] - b[1][lane])]
-    }
-
-    /// −i·(a − b).
-    #[inline(always)]
-    pub(super) fn minus_turned(a: Point, b: Point) -> Point {
-        [each(|lane| a[1][lane] - b[1][lane]), each(|lane| b[0][lane] - a[0][lane])]
+    fn store(self, [re, im]: &mut Point) {
+        self.re.store(&mut re.0);
+        self.im.store(&mut im.0);
     }
 
     #[inline(always)]
-    pub(super) fn times(a: Point, [re, im]: [f64; 2]) -> Point {
-        [each(|lane| a[0][lane] * re - a[1][lane] * im), each(|lane| a[1][lane] * re + a[0][lane] * im)]
+    fn times(self, by: Self) -> Self {
+        Self { re: self.re * by.re - self.im * by.im, im: self.im * by.re + self.re * by.im }
     }
 
     /// By the conjugate.
     #[inline(always)]
-    pub(super) fn times_back(a: Point, [re, im]: [f64; 2]) -> Point {
-        [each(|lane| a[0][lane] * re + a[1][lane] * im), each(|lane| a[1][lane] * re - a[0][lane] * im)]
+    fn times_back(self, by: Self) -> Self {
+        Self { re: self.re * by.re + self.im * by.im, im: self.im * by.re - self.re * by.im }
     }
 
-    /// The four sums of a step into quarters.
+    /// By (1 − i)/√2.
     #[inline(always)]
-    pub(super) fn quarters(a: Point, b: Point, c: Point, d: Point) -> [Point; 4] {
-        let (even, even_less) = (plus(a, c), minus(a, c));
-        let (odd, odd_less) = (plus(b, d), minus_turned(b, d));
-        [plus(even, odd), plus(even_less, odd_less), minus(even, odd), minus(even_less, odd_less)]
+    fn eighth_turn(self) -> Self {
+        let half = V::splat(std::f64::consts::FRAC_1_SQRT_2);
+        Self { re: (self.re + self.im) * half, im: (self.im - self.re) * half }
     }
 }
 
-use complex::{minus, plus, quarters, times, times_back};
+impl<V: Vector> Add for Complex<V> {
+    type Output = Self;
 
-/// Four parts of this length.
-#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
-#[inline(always)]
-fn parts<T>(slice: &[T], length: usize) -> [&[T]; 4] {
-    [0, 1, 2, 3].map(|part| &slice[part * length..][..length])
-}
-
-/// Four parts of this length.
-#[allow(clippy::inline_always, reason = "inlined into each instruction set's version")]
-#[inline(always)]
-fn parts_mut<T>(slice: &mut [T], length: usize) -> [&mut [T]; 4] {
-    let (left, right) = slice.split_at_mut(2 * length);
-    let (a, b) = left.split_at_mut(length);
-    let (c, d) = right.split_at_mut(length);
-    [a, b, c, &mut d[..length]]
-}
-
-kernel! {
-    /// From the signals into `work`.
-    fn first_step[][](steps: &Steps, real: &[Lane], imaginary: &[Lane], work: &mut [Point]) {
-        if !steps.halves.is_empty() {
-            let (left, right) = work.split_at_mut(steps.size / 2);
-            let (real_left, real_right) = real.split_at(steps.size / 2);
-            let (imaginary_left, imaginary_right) = imaginary.split_at(steps.size / 2);
-            for (j, turn) in steps.halves.iter().enumerate() {
-                let a = [real_left[j], imaginary_left[j]];
-                let b = [real_right[j], imaginary_right[j]];
-                left[j] = plus(a, b);
-                right[j] = times(minus(a, b), *turn);
-            }
-            return;
-        }
-        let Some(turns) = steps.quarters.first() else { return };
-        let quarter = turns.len();
-        let (real, imaginary) = (parts(real, quarter), parts(imaginary, quarter));
-        let [one, two, three, four] = parts_mut(work, quarter);
-        for (j, turns) in turns.iter().enumerate() {
-            let at = |part: usize| [real[part][j], imaginary[part][j]];
-            let [a, b, c, d] = quarters(at(0), at(1), at(2), at(3));
-            (one[j], two[j]) = (a, times(b, turns[0]));
-            (three[j], four[j]) = (times(c, turns[1]), times(d, turns[2]));
-        }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self { re: self.re + other.re, im: self.im + other.im }
     }
 }
 
-kernel! {
-    /// All steps between the first and the last.
-    fn quarter_steps[][](steps: &Steps, work: &mut [Point]) {
-        let done = usize::from(steps.halves.is_empty());
-        for turns in &steps.quarters[done..] {
-            for stretch in work.chunks_exact_mut(4 * turns.len()) {
-                let [one, two, three, four] = parts_mut(stretch, turns.len());
-                for (j, turns) in turns.iter().enumerate() {
-                    let [a, b, c, d] = quarters(one[j], two[j], three[j], four[j]);
-                    (one[j], two[j]) = (a, times(b, turns[0]));
-                    (three[j], four[j]) = (times(c, turns[1]), times(d, turns[2]));
-                }
-            }
-        }
-    }
-}
+impl<V: Vector> Sub for Complex<V> {
+    type Output = Self;
 
-kernel! {
-    /// The last step, multiplied by a spectrum and added to `total`.
-    fn last_step[][](work: &[Point], spectrum: &[[f64; 2]], total: &mut [Point]) {
-        let work = work.as_chunks::<4>().0;
-        let spectrum = spectrum.as_chunks::<4>().0;
-        let total = total.as_chunks_mut::<4>().0;
-        for ((work, spectrum), total) in work.iter().zip(spectrum).zip(total) {
-            // One after the other, so that lanes are what stands side by side in a register.
-            let [a, b, c, d] = quarters(work[0], work[1], work[2], work[3]);
-            total[0] = plus(total[0], times(a, spectrum[0]));
-            total[1] = plus(total[1], times(b, spectrum[1]));
-            total[2] = plus(total[2], times(c, spectrum[2]));
-            total[3] = plus(total[3], times(d, spectrum[3]));
-        }
-    }
-}
-
-kernel! {
-    /// Back to lags, as far as they are asked for; `total` is overwritten.
-    fn back[][](steps: &Steps, total: &mut [Point], sums: &mut [Lane]) {
-        for four in total.as_chunks_mut::<4>().0 {
-            let [a, b, c, d] = quarters(four[0], four[1], four[2], four[3]);
-            *four = [a, d, c, b];
-        }
-        let is_odd = !steps.halves.is_empty();
-        let inner = usize::from(!is_odd);
-        for turns in steps.quarters[inner..].iter().rev() {
-            for stretch in total.chunks_exact_mut(4 * turns.len()) {
-                let [one, two, three, four] = parts_mut(stretch, turns.len());
-                for (j, turns) in turns.iter().enumerate() {
-                    let (b, c) = (times_back(two[j], turns[0]), times_back(three[j], turns[1]));
-                    let [a, b, c, d] = quarters(one[j], b, c, times_back(four[j], turns[2]));
-                    (one[j], two[j], three[j], four[j]) = (a, d, c, b);
-                }
-            }
-        }
-        if is_odd {
-            let (left, right) = total.split_at(steps.size / 2);
-            for (j, sum) in sums.iter_mut().enumerate() {
-                let place = j % left.len();
-                let other = times_back(right[place], steps.halves[place]);
-                *sum = if place == j { plus(left[place], other)[0] } else { minus(left[place], other)[0] };
-            }
-            return;
-        }
-        let Some(turns) = steps.quarters.first() else { return };
-        let quarter = turns.len();
-        for (place, turns) in turns.iter().enumerate().take(sums.len()) {
-            let part = |number: usize| total[place + number * quarter];
-            let (b, c) = (times_back(part(1), turns[0]), times_back(part(2), turns[1]));
-            let [a, b, c, d] = quarters(part(0), b, c, times_back(part(3), turns[2]));
-            for (number, found) in [a, d, c, b].into_iter().enumerate() {
-                if let Some(sum) = sums.get_mut(place + number * quarter) {
-                    *sum = found[0];
-                }
-            }
-        }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self { re: self.re - other.re, im: self.im - other.im }
     }
 }

@@ -11,15 +11,16 @@ mod lags;
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use self::lags::{Bench, LANES as TABLE, Lane, Spectra};
+use self::lags::{Bench, Spectra};
 use crate::Error;
-use crate::isa::{Isa, kernel};
+use crate::isa::Isa;
 use crate::significance::normal_two_sided;
+use crate::vector::{Eight, LANES, Vector, vector_kernel};
 
-/// Partial sums, so that no addition waits for the one before; always so many, so that sums have one order.
-const LANES: usize = 8;
+/// Rows of a table that a thread takes at once.
+const TAKEN: usize = 16;
 
 /// Autocorrelations that count for the effective sample size; further ones are noise at ordinary lengths.
 const MEMORY: usize = 40;
@@ -51,68 +52,69 @@ struct Moments {
 
 impl Moments {
     fn of(isa: Isa, values: &[f64]) -> Result<Self, Error> {
-        let (observed, sum, largest) = total(isa, values);
-        if largest == f64::INFINITY {
-            let index = values.iter().position(|value| value.is_infinite()).unwrap_or_default();
-            return Err(Error::Infinite { index, value: values[index] });
+        let (sum, largest) = total(isa, values);
+        if !sum.is_finite() {
+            if let Some(index) = values.iter().position(|value| value.is_infinite()) {
+                return Err(Error::Infinite { index, value: values[index] });
+            }
+            let there: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
+            if there.len() < values.len() {
+                return Self::of(isa, &there);
+            }
         }
-        if observed < 4.0 {
-            return Ok(Self { observed: observed as usize, mean: 0.0, length: None });
+        let observed = values.len();
+        if observed < 4 {
+            return Ok(Self { observed, mean: 0.0, length: None });
         }
-        let mean = sum / observed;
+        let mean = sum / observed as f64;
         let length = squares(isa, values, mean).sqrt();
         // What rounding of equal values leaves is no variance.
-        let is_varied = length > 1e-12 * largest * observed.sqrt() && length.is_finite();
-        Ok(Self { observed: observed as usize, mean, length: is_varied.then_some(length) })
-    }
-
-    fn apply(self, value: f64, scale: f64) -> f64 {
-        if value.is_nan() { 0.0 } else { (value - self.mean) * scale }
+        let is_varied = length > 1e-12 * largest * (observed as f64).sqrt() && length.is_finite();
+        Ok(Self { observed, mean, length: is_varied.then_some(length) })
     }
 }
 
-kernel! {
-    /// Number, sum and greatest size of the values that are there.
-    fn total[][](values: &[f64]) -> (f64, f64, f64) {
-        let (mut sums, mut sizes) = ([0.0; LANES], [0.0_f64; LANES]);
-        let mut is_missing = [0.0; LANES];
-        let (blocks, rest) = values.as_chunks::<LANES>();
-        let mut take = |lane: usize, value: f64| {
-            let there = if value.is_nan() { 0.0 } else { value };
-            sums[lane] += there;
-            is_missing[lane] += if value.is_nan() { 1.0 } else { 0.0 };
-            let size = there.abs();
-            sizes[lane] = if size > sizes[lane] { size } else { sizes[lane] };
-        };
-        for block in blocks {
-            for (lane, &value) in block.iter().enumerate() {
-                take(lane, value);
-            }
+/// A sum in the order of four registers, so that no addition waits for the one before.
+#[inline(always)]
+fn sum_of<V: Vector>(values: &[f64], mut of: impl FnMut(V) -> V) -> f64 {
+    const REGISTERS: usize = 4;
+    let mut sums = [V::splat(0.0); REGISTERS];
+    let (registers, rest) = values.as_chunks::<LANES>();
+    let (all, last) = registers.as_chunks::<REGISTERS>();
+    for registers in all {
+        for (sum, values) in sums.iter_mut().zip(registers) {
+            *sum = *sum + of(V::load(values));
         }
-        for (lane, &value) in rest.iter().enumerate() {
-            take(lane, value);
-        }
-        let largest = sizes.iter().fold(0.0, |most, &size| if size > most { size } else { most });
-        (values.len() as f64 - is_missing.iter().sum::<f64>(), sums.iter().sum(), largest)
+    }
+    let [a, b, c, d] = sums;
+    let mut sum = (a + b) + (c + d);
+    for values in last {
+        sum = sum + of(V::load(values));
+    }
+    let mut all: f64 = sum.lanes().iter().sum();
+    for &value in rest {
+        all += of(V::splat(value)).first();
+    }
+    all
+}
+
+vector_kernel! {
+    /// The sum and the greatest size. The sum is not finite when one of the values is not.
+    fn total<V>(values: &[f64]) -> (f64, f64) {
+        let mut largest = V::splat(0.0);
+        let sum = sum_of::<V>(values, |value| {
+            largest = value.abs().or_greater(largest);
+            value
+        });
+        (sum, largest.greatest().first())
     }
 }
 
-kernel! {
-    /// The sum of squares about the mean of the values that are there.
-    fn squares[][](values: &[f64], mean: f64) -> f64 {
-        let mut sums = [0.0; LANES];
-        let (blocks, rest) = values.as_chunks::<LANES>();
-        for block in blocks {
-            for (sum, value) in sums.iter_mut().zip(block) {
-                let square = (value - mean) * (value - mean);
-                *sum += if square.is_nan() { 0.0 } else { square };
-            }
-        }
-        for (sum, value) in sums.iter_mut().zip(rest) {
-            let square = (value - mean) * (value - mean);
-            *sum += if square.is_nan() { 0.0 } else { square };
-        }
-        sums.iter().sum()
+vector_kernel! {
+    /// The sum of squares about the mean.
+    fn squares<V>(values: &[f64], mean: f64) -> f64 {
+        let mean = V::splat(mean);
+        sum_of::<V>(values, |value| (value - mean) * (value - mean))
     }
 }
 
@@ -122,10 +124,12 @@ impl Standard {
     /// # Errors
     /// [`Error::Infinite`].
     pub fn of(values: &[f64]) -> Result<Option<Self>, Error> {
-        let moments = Moments::of(Isa::detect(), values)?;
+        let isa = Isa::detect();
+        let moments = Moments::of(isa, values)?;
         let Some(length) = moments.length else { return Ok(None) };
-        let scale = 1.0 / length;
-        let values = values.iter().map(|&value| moments.apply(value, scale)).collect();
+        let mut registers = vec![Eight::default(); values.len().div_ceil(LANES)];
+        standardise(isa, values, moments.mean, 1.0 / length, &mut registers);
+        let values = registers.iter().flat_map(|register| register.0).take(values.len()).collect();
         Ok(Some(Self {
             values,
             observed: moments.observed,
@@ -156,30 +160,16 @@ impl Standard {
     }
 }
 
-kernel! {
-    /// Rows side by side, each less its mean and times its scale, missing points 0.
-    fn standardise[][](rows: [&[f64]; TABLE], means: Lane, scales: Lane, places: &mut [Lane]) {
-        let tiles = rows.map(|row| row.as_chunks::<TABLE>());
-        let (blocks, rest) = places.as_chunks_mut::<TABLE>();
-        for (number, block) in blocks.iter_mut().enumerate() {
-            let mut tile = [[0.0; TABLE]; TABLE];
-            for lane in 0..TABLE {
-                let values = &tiles[lane].0[number];
-                for (out, value) in tile[lane].iter_mut().zip(values) {
-                    *out = if value.is_nan() { 0.0 } else { (value - means[lane]) * scales[lane] };
-                }
-            }
-            for (point, place) in block.iter_mut().enumerate() {
-                for lane in 0..TABLE {
-                    place[lane] = tile[lane][point];
-                }
-            }
-        }
-        for (point, place) in rest.iter_mut().enumerate() {
-            for lane in 0..TABLE {
-                let value = tiles[lane].1[point];
-                place[lane] = if value.is_nan() { 0.0 } else { (value - means[lane]) * scales[lane] };
-            }
+vector_kernel! {
+    /// A row less its mean and times a scale, missing points 0, and zeros to the end of the last register.
+    fn standardise<V>(row: &[f64], mean: f64, scale: f64, places: &mut [Eight]) {
+        let (mean, scale) = (V::splat(mean), V::splat(scale));
+        let (registers, rest) = row.as_chunks::<LANES>();
+        let mut last = [f64::NAN; LANES];
+        last[..rest.len()].copy_from_slice(rest);
+        for (values, place) in registers.iter().chain([&last]).zip(places) {
+            let there = (V::load(values) - mean) * scale;
+            V::choose(there.is_equal(there), there, V::splat(0.0)).store(&mut place.0);
         }
     }
 }
@@ -193,12 +183,12 @@ pub fn lagged(first: &Standard, second: &Standard, reach: usize) -> Result<Vec<f
     if left != right {
         return Err(Error::Length { left, right });
     }
-    let spectra = first.spectra(reach);
+    let (isa, spectra) = (Isa::detect(), first.spectra(reach));
     let mut bench = Bench::new(&spectra);
-    for (place, value) in bench.places(&spectra).iter_mut().zip(&second.values) {
-        *place = [*value; TABLE];
-    }
-    Ok(bench.sums(Isa::detect(), &spectra).iter().map(|sum| sum[0]).collect())
+    standardise(isa, &second.values, 0.0, 1.0, bench.places(&spectra));
+    let mut lags = vec![0.0; 2 * reach + 1];
+    bench.sums(isa, &spectra, &[], &mut lags);
+    Ok(lags)
 }
 
 /// r(lag) of one signal with each row of a table, row after row, each for the lags from −`reach` to `reach`; NaN for rows of fewer than four observed points or without
@@ -243,49 +233,41 @@ pub fn lagged_table_on(
     if let Some(row) = rows.iter().find(|row| row.len() != points) {
         return Err(Error::Length { left: points, right: row.len() });
     }
-    let spectra = first.spectra(reach);
     let lags = 2 * reach + 1;
     let mut table = vec![f64::NAN; rows.len() * lags];
-    let blocks = rows.len().div_ceil(TABLE).max(1);
-    // Each thread takes a stretch of whole blocks.
-    let stretch = blocks.div_ceil(threads.get()) * TABLE;
-    let run = |rows: &[&[f64]], table: &mut [f64]| -> Result<(), Error> {
+    // Each thread takes the next rows when it is done with some.
+    let parts = Mutex::new(rows.chunks(TAKEN).zip(table.chunks_mut(TAKEN * lags)).enumerate());
+    let run = || -> Result<(), (usize, Error)> {
+        // Here, because threads take their time to start.
+        let spectra = first.spectra(reach);
         let mut bench = Bench::new(&spectra);
-        for (rows, table) in rows.chunks(TABLE).zip(table.chunks_mut(TABLE * lags)) {
-            let mut is_varied = [false; TABLE];
-            // A row that is not there is the first one again.
-            let mut side_by_side = [rows[0]; TABLE];
-            let (mut means, mut scales) = ([0.0; TABLE], [0.0; TABLE]);
-            for (lane, row) in rows.iter().enumerate() {
-                let moments = Moments::of(isa, row)?;
-                is_varied[lane] = moments.length.is_some();
-                side_by_side[lane] = row;
-                means[lane] = moments.mean;
-                scales[lane] = moments.length.map_or(0.0, |length| 1.0 / length);
-            }
-            standardise(isa, side_by_side, means, scales, bench.places(&spectra));
-            let sums = bench.sums(isa, &spectra);
-            for (lane, row) in table.chunks_exact_mut(lags).enumerate().filter(|(lane, _)| is_varied[*lane]) {
-                for (r, sum) in row.iter_mut().zip(sums) {
-                    *r = sum[lane];
+        loop {
+            let next = parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((part, (rows, table))) = next else { return Ok(()) };
+            let next = rows[1..].iter().copied().chain([&[][..]]);
+            for ((row, next), table) in rows.iter().zip(next).zip(table.chunks_exact_mut(lags)) {
+                let moments = Moments::of(isa, row).map_err(|error| (part, error))?;
+                if let Some(length) = moments.length {
+                    standardise(isa, row, moments.mean, 1.0 / length, bench.places(&spectra));
+                    bench.sums(isa, &spectra, next, table);
                 }
             }
         }
-        Ok(())
     };
-    let mut results = Vec::new();
-    std::thread::scope(|scope| {
-        let mut parts = rows.chunks(stretch).zip(table.chunks_mut(stretch * lags));
-        let own = parts.next();
-        let run = &run;
-        let helpers: Vec<_> = parts.map(|(rows, table)| scope.spawn(move || run(rows, table))).collect();
-        results.extend(own.map(|(rows, table)| run(rows, table)));
+    let threads = threads.get().min(rows.len().div_ceil(TAKEN));
+    let results = std::thread::scope(|scope| {
+        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        let mut results = vec![run()];
         results.extend(
             helpers.into_iter().map(|helper| helper.join().expect("invariant: kernels do not panic")),
         );
+        results
     });
-    results.into_iter().collect::<Result<(), Error>>()?;
-    Ok(table)
+    // Parts are taken in order, so of all rows the first one that is refused is among them.
+    match results.into_iter().filter_map(Result::err).min_by_key(|(part, _)| *part) {
+        Some((_, error)) => Err(error),
+        None => Ok(table),
+    }
 }
 
 /// The strongest correlation over lags, and how sure it is.
@@ -441,6 +423,8 @@ mod tests {
             (1000, 5),
             (1440, 60),
             (1441, 120),
+            (2000, 900),
+            (3000, 1500),
         ];
         for (points, reach) in sizes {
             let (a, b) = (noise(points as u64, points), noise(points as u64 + 7, points));

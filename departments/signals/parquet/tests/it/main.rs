@@ -109,6 +109,15 @@ fn a_long_file_in_any_order_gives_a_column_for_each_signal() {
 }
 
 #[test]
+fn two_points_at_one_time_are_refused_also_where_one_is_missing() {
+    let (missing, later, value) = ((0, "cpu", "a", f64::NAN), (60, "cpu", "a", 1.0), (0, "cpu", "a", 2.0));
+    let twice = Error::Twice { signal: "cpu{host=a}".into(), time: 0 };
+    for rows in [[missing, later, value], [value, later, missing], [missing, later, missing]] {
+        assert_eq!(read(long(&rows), MOST).unwrap_err(), twice);
+    }
+}
+
+#[test]
 fn no_byte_of_a_file_can_do_harm() {
     assert_eq!(read(Vec::new(), MOST).unwrap_err(), Error::NotParquet);
     assert!(read(b"PAR1PAR1PAR1".to_vec(), MOST).is_err());
