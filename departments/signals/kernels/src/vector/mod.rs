@@ -161,6 +161,7 @@ pub(crate) fn align_stack() {
 }
 
 /// Has the lines of the cache that hold these numbers fetched, because they are read soon.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "only x86-64 is given the hint"))]
 #[inline(always)]
 pub(crate) fn prefetch(values: &[f64]) {
     #[cfg(target_arch = "x86_64")]
