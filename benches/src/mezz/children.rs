@@ -17,6 +17,7 @@ use backlot_mezzfs::session::{ManifestBuilder, Session, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::house::AnyError;
+use crate::mezz::blank;
 use crate::mezz::proxy::{self, Distance};
 use crate::mezz::server::{self, Pieces};
 
@@ -43,6 +44,13 @@ pub enum Role {
         round_trip: u64,
         /// Bytes in a second for each connection.
         rate: f64,
+    },
+    /// The mount that does nothing. Says `ready`.
+    Blank {
+        /// Where it is mounted.
+        path: String,
+        /// The bytes of its file.
+        size: u64,
     },
     /// Our mount. Says `ready`, and for each line of input the bytes fetched so far.
     Mount {
@@ -93,6 +101,18 @@ impl Started {
         if line.is_empty() { Err("the child has ended".into()) } else { Ok(line.trim().to_owned()) }
     }
 
+    /// The time that the processor has spent on it so far.
+    ///
+    /// # Errors
+    /// A child that has ended.
+    pub fn cpu(&self) -> Result<Duration, AnyError> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The fields 14 and 15 of proc(5); the second is the name in parentheses, which may hold anything.
+        let fields = text.rsplit_once(") ").ok_or("no fields")?.1.split(' ').skip(11).take(2);
+        let ticks: u64 = fields.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// Asks for the number that it counts.
     ///
     /// # Errors
@@ -126,6 +146,10 @@ pub fn obey(role: &str) -> Result<(), AnyError> {
             let distance = Distance { round_trip: Duration::from_millis(round_trip), rate };
             let port = proxy::start(upstream, distance, Arc::clone(&passed))?;
             answer(&port.to_string(), || passed.load(Ordering::Relaxed))
+        }
+        Role::Blank { path, size } => {
+            let _session = blank::mount(Path::new(&path), size)?;
+            answer("ready", || 0)
         }
         Role::Mount { source, path, fixed, is_split, cache } => {
             let settings = Settings {

@@ -432,7 +432,7 @@ mod tests {
         assert!(theirs.fetched > 5 * ours.fetched, "{}", theirs.fetched);
     }
 
-    /// 40 MB of each 50: the two gaps that lie in the 64 MiB ahead of the first jump are fetched, the others are not.
+    /// 40 MB of each 50: the two gaps that lie in the 64 MiB ahead of the first jump are fetched, of the others 1 MiB at most.
     #[test]
     fn what_is_skipped_again_and_again_is_not_fetched() {
         const SIZE: u64 = 500_000_000;
@@ -441,7 +441,7 @@ mod tests {
             let trace = (0..SIZE).step_by(50_000_000).flat_map(run);
             let trace = trace.map(|offset| Read { object: 0, offset: offset / 4096 * 4096, len: step });
             let outcome = simulate(adaptive(64 * MIB), trace, |_| 0..SIZE);
-            assert!(outcome.fetched < outcome.read + 24_000_000, "{} of {}", outcome.fetched, outcome.read);
+            assert!(outcome.fetched < outcome.read + 20_000_000 + 8 * MIB + MIB, "{} of {}", outcome.fetched, outcome.read);
             let missed = outcome.read / step - outcome.hits;
             assert!(missed <= 5, "{missed} missed in steps of {step}");
             assert!(outcome.peak <= 64 * MIB);

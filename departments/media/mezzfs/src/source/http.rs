@@ -44,6 +44,7 @@ impl Http {
         if size > 0 && version.etag.is_none() && version.modified.is_none() {
             return Err(Failure::Final(Error::NoVersion { place }));
         }
+        clients.wire.prepare(clients.patience, url);
         Ok((Self { url: url.clone(), version }, size))
     }
 

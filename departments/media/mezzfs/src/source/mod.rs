@@ -175,7 +175,7 @@ impl Source {
             }
             Location::S3(at) => {
                 let client = clients.bucket(at)?;
-                let open = || s3::S3::open(&client, at, &place).boxed();
+                let open = || s3::S3::open(clients, &client, at, &place).boxed();
                 let (s3, size) = retry(clients, &place, open).await?;
                 let version = format!("{:?}", s3.version);
                 (Kind::S3(s3), size, version)

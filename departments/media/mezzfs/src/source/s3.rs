@@ -11,6 +11,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path as ObjectPath;
 use object_store::signer::{Method, Signer};
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, RetryConfig};
+use url::Url;
 
 use super::http::{check, parse_content_range};
 use super::{Clients, Failure, Patience, Version};
@@ -82,6 +83,7 @@ fn is_plain(place: &S3Location) -> bool {
 
 impl S3 {
     pub(crate) async fn open(
+        clients: &Clients,
         client: &AmazonS3,
         at: &S3Location,
         place: &str,
@@ -93,7 +95,11 @@ impl S3 {
         let found = client.get_opts(&key, head).await.map_err(|error| failure(&error, place))?;
         let version =
             Version { etag: found.meta.e_tag.clone(), modified: Some(found.meta.last_modified.to_rfc3339()) };
-        Ok((Self { client: client.clone(), key, is_plain: is_plain(at), version }, found.meta.size))
+        let s3 = Self { client: client.clone(), key, is_plain: is_plain(at), version };
+        if let Some(url) = s3.signed().await {
+            clients.wire.prepare(clients.patience, &url);
+        }
+        Ok((s3, found.meta.size))
     }
 
     pub(crate) async fn read(
@@ -104,7 +110,9 @@ impl S3 {
         range: Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
-        if self.is_plain && self.read_signed(clients, place, size, &range, out).await? {
+        if let Some(url) = self.signed().await
+            && self.read_signed(clients, &url, place, size, &range, out).await?
+        {
             return Ok(());
         }
         let patience = clients.patience;
@@ -135,17 +143,25 @@ impl S3 {
         if left == 0 { Ok(()) } else { Err(Failure::Passing(format!("the body ended {left} bytes early"))) }
     }
 
+    /// A signed URL of the object, where it may be asked for without TLS.
+    async fn signed(&self) -> Option<Url> {
+        if !self.is_plain {
+            return None;
+        }
+        self.client.signed_url(Method::GET, &self.key, SIGNED).await.ok()
+    }
+
     /// Reads by a signed URL. False, and nothing read, when the answer is better told by the S3 client.
     async fn read_signed(
         &self,
         clients: &Clients,
+        url: &Url,
         place: &str,
         size: u64,
         range: &Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<bool, Failure> {
-        let Ok(url) = self.client.signed_url(Method::GET, &self.key, SIGNED).await else { return Ok(false) };
-        let asked = clients.wire.ask(clients.patience, &url, range, self.version.strong()).await?;
+        let asked = clients.wire.ask(clients.patience, url, range, self.version.strong()).await?;
         let Some(answer) = asked else { return Ok(false) };
         let head = &answer.head;
         // Of the times of two clients only the ETag can be compared. A refusal may be of signed URLs alone.

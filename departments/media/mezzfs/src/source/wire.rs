@@ -5,14 +5,17 @@
 //! here: a GET of a range of a plain `http:` URL, and an answer whose length is told (RFC 9112, section 6.3). The head is
 //! parsed; of the body the system puts every byte where it stays.
 //!
+//! Connections are kept open between requests, and opened before they are needed: where one had to be, another will be, and
+//! far away that costs a round trip. So beside the first request a second connection is opened, and so on, as many as there
+//! are requests at a time.
+//!
 //! Whatever else there is (TLS, which copies anyway; a proxy; a redirect; a body in chunks; a server that cannot be reached at
-//! the first address) is left to the general client, which also tells what is wrong. Connections are kept open between
-//! requests.
+//! the first address) is left to the general client, which also tells what is wrong.
 
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::Uri;
@@ -29,15 +32,25 @@ const LONGEST_HEAD: usize = 64 << 10;
 /// What is read at first: heads are shorter. What of the body comes with it is copied.
 const HEAD_PIECE: usize = 4 << 10;
 const MOST_HEADERS: usize = 128;
+/// How many unused connections to a server are enough, open or being opened: half of what a reader in sequence uses at a time.
+const ENOUGH: usize = 8;
 /// How long a connection is kept that nobody uses. Servers close them after 5 s to some minutes; one that has closed is found
 /// out before it is used.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// A client of one exchange.
-#[derive(Debug)]
+/// A client of one exchange. A cheap handle.
+#[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    idle: Mutex<HashMap<String, Vec<Idle>>>,
-    proxies: Matcher,
+    servers: Arc<Mutex<HashMap<String, Server>>>,
+    proxies: Arc<Matcher>,
+}
+
+/// The connections to a server that nobody uses.
+#[derive(Debug, Default)]
+struct Server {
+    idle: Vec<Idle>,
+    /// How many are being opened ahead.
+    opening: usize,
 }
 
 #[derive(Debug)]
@@ -58,9 +71,9 @@ pub(crate) struct Head {
 }
 
 /// An answer whose body has yet to be read.
-pub(crate) struct Answer<'a> {
+pub(crate) struct Answer {
     pub(crate) head: Head,
-    wire: &'a Wire,
+    wire: Wire,
     authority: String,
     stream: TcpStream,
     /// What of the body came with the head.
@@ -71,7 +84,7 @@ pub(crate) struct Answer<'a> {
 
 impl Wire {
     pub(crate) fn new() -> Self {
-        Self { idle: Mutex::default(), proxies: Matcher::from_env() }
+        Self { servers: Arc::default(), proxies: Arc::new(Matcher::from_env()) }
     }
 
     /// Asks for a range. `None` when that is for the general client.
@@ -81,7 +94,7 @@ impl Wire {
         url: &Url,
         range: &Range<u64>,
         if_match: Option<&str>,
-    ) -> Result<Option<Answer<'_>>, Failure> {
+    ) -> Result<Option<Answer>, Failure> {
         let Some(authority) = self.authority(url) else { return Ok(None) };
         let request = request(&authority, url, range, if_match);
         loop {
@@ -89,10 +102,13 @@ impl Wire {
             let is_kept = kept.is_some();
             let mut stream = match kept {
                 Some(stream) => stream,
-                None => match connect(patience, url).await {
-                    Some(stream) => stream,
-                    None => return Ok(None),
-                },
+                None => {
+                    self.prepare(patience, url);
+                    match connect(patience, url).await {
+                        Some(stream) => stream,
+                        None => return Ok(None),
+                    }
+                }
             };
             let silent = |_| Failure::Passing("no answer in time".to_owned());
             let exchanged = timeout(patience.stall, exchange(&mut stream, request.as_bytes())).await;
@@ -107,8 +123,33 @@ impl Wire {
                 return Ok(None);
             };
             let stall = patience.stall;
-            return Ok(Some(Answer { head, wire: self, authority, stream, begun, length, stall }));
+            return Ok(Some(Answer { head, wire: self.clone(), authority, stream, begun, length, stall }));
         }
+    }
+
+    fn servers(&self) -> MutexGuard<'_, HashMap<String, Server>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a connection for a request to come, which this does not wait for.
+    pub(crate) fn prepare(&self, patience: Patience, url: &Url) {
+        let Some(authority) = self.authority(url) else { return };
+        {
+            let mut servers = self.servers();
+            let server = servers.entry(authority.clone()).or_default();
+            if server.idle.len() + server.opening >= ENOUGH {
+                return;
+            }
+            server.opening += 1;
+        }
+        let (wire, url) = (self.clone(), url.clone());
+        tokio::spawn(async move {
+            let opened = connect(patience, &url).await;
+            if let Some(server) = wire.servers().get_mut(&authority) {
+                server.opening -= 1;
+                server.idle.extend(opened.map(Idle::now));
+            }
+        });
     }
 
     /// Host and port of a URL that can be asked here.
@@ -126,10 +167,10 @@ impl Wire {
 
     /// The connection that was used last and is still open: it has the widest window, and others can be closed by the server.
     fn take(&self, authority: &str) -> Option<TcpStream> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle.get_mut(authority)?;
-        kept.retain(|idle| idle.since.elapsed() < KEPT);
-        while let Some(Idle { stream, .. }) = kept.pop() {
+        let mut servers = self.servers();
+        let idle = &mut servers.get_mut(authority)?.idle;
+        idle.retain(|idle| idle.since.elapsed() < KEPT);
+        while let Some(Idle { stream, .. }) = idle.pop() {
             // Neither closed nor with something to say that nobody asked for.
             if stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
                 return Some(stream);
@@ -139,12 +180,17 @@ impl Wire {
     }
 
     fn keep(&self, authority: String, stream: TcpStream) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.entry(authority).or_default().push(Idle { stream, since: Instant::now() });
+        self.servers().entry(authority).or_default().idle.push(Idle::now(stream));
     }
 }
 
-impl Answer<'_> {
+impl Idle {
+    fn now(stream: TcpStream) -> Self {
+        Self { stream, since: Instant::now() }
+    }
+}
+
+impl Answer {
     /// Appends the body, which has to be of this length.
     ///
     /// # Errors
@@ -306,7 +352,7 @@ mod tests {
     #[test]
     fn a_request_names_host_query_and_range() {
         let url: Url = "http://[::1]:81/a%20b?x=1".parse().unwrap();
-        let wire = Wire { idle: Mutex::default(), proxies: Matcher::builder().build() };
+        let wire = Wire { servers: Arc::default(), proxies: Arc::new(Matcher::builder().build()) };
         let authority = wire.authority(&url).unwrap();
         let text = request(&authority, &url, &(5..10), Some("\"v\""));
         assert!(text.starts_with("GET /a%20b?x=1 HTTP/1.1\r\nhost: [::1]:81\r\n"), "{text}");
@@ -314,7 +360,8 @@ mod tests {
         for other in ["https://a/b", "http://me:secret@a/b"] {
             assert_eq!(wire.authority(&other.parse().unwrap()), None);
         }
-        let behind = Wire { idle: Mutex::default(), proxies: Matcher::builder().http("http://proxy:3128").build() };
+        let proxies = Arc::new(Matcher::builder().http("http://proxy:3128").build());
+        let behind = Wire { servers: Arc::default(), proxies };
         assert_eq!(behind.authority(&url), None);
     }
 }
