@@ -6,7 +6,7 @@
 //!
 //! The thread that pushes is one of them: when the others are behind, [`Scorer::push`] measures a frame before it comes back,
 //! and [`Scorer::finish`] measures what is left. So one thread is one thread, which reads and measures in turn; and a scorer
-//! holds at most `5 * threads` frames of each stream. What is known per frame goes into columns in the order of frames, so
+//! holds at most `4 * threads` frames of each stream. What is known per frame goes into columns in the order of frames, so
 //! the report is the same for any number of threads.
 
 use std::num::NonZeroUsize;
@@ -211,8 +211,9 @@ impl Ladder {
         };
         self.before = [Some(reference), self.before[0].take()];
         self.pushed += 1;
-        // Two for each of the others: one is taken up while the pusher measures, one after it.
-        if self.board.put(job) > 2 * self.workers.len() {
+        // One for each of the others, which they take up while the pusher measures. Where one ends before the pusher has read
+        // the next, it shares the pusher's frame.
+        if self.board.put(job) > self.workers.len() {
             let mut next = self.board.take_first();
             while let Some(task) = next {
                 let index = task.job.index;
