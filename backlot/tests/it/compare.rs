@@ -95,7 +95,10 @@ fn a_comparison_is_kept_with_its_scores_its_chart_and_its_worst_frames() {
 
     let door = format!("{}/media/comparisons/{run}", server.url());
     let report: serde_json::Value = serde_json::from_slice(&bytes(&format!("{door}/report"), token)).unwrap();
-    assert_eq!((&report["renditions"], &report["model"]), (&kept["comparison"]["renditions"], &kept["model"]));
+    assert_eq!(
+        (&report["renditions"], &report["model"]),
+        (&kept["comparison"]["renditions"], &kept["model"])
+    );
     let chart = String::from_utf8(bytes(&format!("{door}/pictures/chart_light"), token)).unwrap();
     assert!(chart.starts_with("<svg") && chart.contains("late.mkv"), "{chart}");
     for place in 0..2 {

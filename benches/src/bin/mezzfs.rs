@@ -217,6 +217,10 @@ impl Bench {
                 line.push_str(&format!(" ({ratio:.3} fetched for each byte read)"));
             }
             say(&line);
+            let direct = self.case(&Who::ours_direct(), port, pattern, &mut proxy)?;
+            let fetched =
+                direct.amplification.map_or(String::new(), |ratio| format!(" ({ratio:.3} fetched)"));
+            say(&format!("    {:<20} {:>8.1}{fetched}", "ours with --direct", direct.rate));
             let mut s3fs = None;
             let mut rclone = None;
             for peer in &self.peers {
@@ -251,6 +255,7 @@ impl Bench {
                         }
                     }
                     verdict("of the raw rate", ours.rate / raw, target::OF_RAW);
+                    verdict("of the raw rate, with --direct", direct.rate / raw, target::OF_RAW);
                 }
                 Pattern::Strided => below("sequential over this", sequential / ours.rate, target::STRIDED),
                 Pattern::Scattered(_) => {
@@ -383,7 +388,7 @@ impl Bench {
 
     fn fixed_against_adaptive(&self, port: u16) -> Result<(), AnyError> {
         for (name, pattern) in [("dense", Pattern::Sequential), ("sparse", Pattern::Scattered(self.pieces))] {
-            let fixed = |is_split| Who::Ours { fixed: Some(FIXED), is_split, cache: None };
+            let fixed = |is_split| Who::Ours { fixed: Some(FIXED), is_split, cache: None, is_direct: false };
             let one = self.case(&fixed(false), port, pattern, &mut None)?;
             let split = self.case(&fixed(true), port, pattern, &mut None)?;
             let adaptive = self.case(&Who::ours(), port, pattern, &mut None)?;
@@ -408,7 +413,7 @@ impl Bench {
 
     fn cached(&self) -> Result<(), AnyError> {
         let cache = self.scratch.path().join("cache");
-        let who = Who::Ours { fixed: None, is_split: false, cache: Some(cache.clone()) };
+        let who = Who::Ours { fixed: None, is_split: false, cache: Some(cache.clone()), is_direct: false };
         let filling = Mounted::new(&who, self.port, self.scratch.path())?;
         Reading::of(&filling.file(), Pattern::Sequential)?.compare(&self.original)?;
         drop(filling);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use backlot_mezzfs::cache::CacheFolder;
 use backlot_mezzfs::manifest::ObjectSource;
 use backlot_mezzfs::meters::Meters;
-use backlot_mezzfs::mount::{Audience, Mount};
+use backlot_mezzfs::mount::{Mount, Options, Route};
 use backlot_mezzfs::plan::{Parallel, Policy};
 use backlot_mezzfs::session::{ManifestBuilder, Session, Settings};
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,8 @@ pub enum Role {
         is_split: bool,
         /// The folder of the cache.
         cache: Option<String>,
+        /// Whether programs read without the kernel's page cache.
+        is_direct: bool,
     },
 }
 
@@ -151,7 +153,7 @@ pub fn obey(role: &str) -> Result<(), AnyError> {
             let _session = blank::mount(Path::new(&path), size)?;
             answer("ready", || 0)
         }
-        Role::Mount { source, path, fixed, is_split, cache } => {
+        Role::Mount { source, path, fixed, is_split, cache, is_direct } => {
             let settings = Settings {
                 policy: fixed.map_or(Policy::Adaptive, Policy::Fixed),
                 parallel: is_split.then(Parallel::default),
@@ -162,7 +164,9 @@ pub fn obey(role: &str) -> Result<(), AnyError> {
                 ManifestBuilder::default().object(ObjectSource::Source(source), "film".to_owned()).build();
             let mount = runtime.block_on(async {
                 let session = Session::open("the benchmark", &manifest, None, &settings).await?;
-                Mount::start(session.reader, None, Path::new(&path), Audience::Owner)
+                let route = if is_direct { Route::Direct } else { Route::PageCache };
+                let options = Options { route, ..Options::default() };
+                Mount::start(session.reader, None, Path::new(&path), options)
             })?;
             let meters = Arc::clone(mount.reader().meters());
             answer("ready", || Meters::get(&meters.fetched_bytes))?;

@@ -441,7 +441,12 @@ mod tests {
             let trace = (0..SIZE).step_by(50_000_000).flat_map(run);
             let trace = trace.map(|offset| Read { object: 0, offset: offset / 4096 * 4096, len: step });
             let outcome = simulate(adaptive(64 * MIB), trace, |_| 0..SIZE);
-            assert!(outcome.fetched < outcome.read + 20_000_000 + 8 * MIB + MIB, "{} of {}", outcome.fetched, outcome.read);
+            assert!(
+                outcome.fetched < outcome.read + 20_000_000 + 8 * MIB + MIB,
+                "{} of {}",
+                outcome.fetched,
+                outcome.read
+            );
             let missed = outcome.read / step - outcome.hits;
             assert!(missed <= 5, "{missed} missed in steps of {step}");
             assert!(outcome.peak <= 64 * MIB);

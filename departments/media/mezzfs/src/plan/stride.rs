@@ -353,7 +353,10 @@ mod tests {
         assert_eq!(suspected.ahead(140, 75, 1000), [(150..190, true)]);
         // A long run may end a little later.
         let long = Stride { start: 0, length: 32 * MIB, period: 40 * MIB, is_certain: false };
-        assert_eq!(long.ahead(30 * MIB, 4 * MIB, 1 << 40), [(30 * MIB..33 * MIB, true), (40 * MIB..41 * MIB, false)]);
+        assert_eq!(
+            long.ahead(30 * MIB, 4 * MIB, 1 << 40),
+            [(30 * MIB..33 * MIB, true), (40 * MIB..41 * MIB, false)]
+        );
     }
 
     #[test]

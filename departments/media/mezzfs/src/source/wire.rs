@@ -197,7 +197,10 @@ impl Answer {
     /// A body that ends early or does not come. `out` then holds what came.
     pub(crate) async fn body(mut self, wanted: u64, out: &mut Vec<u8>) -> Result<(), Failure> {
         if self.length != wanted {
-            return Err(Failure::Passing(format!("a body of {} bytes where {wanted} were asked for", self.length)));
+            return Err(Failure::Passing(format!(
+                "a body of {} bytes where {wanted} were asked for",
+                self.length
+            )));
         }
         let is_clean = self.begun.len() as u64 <= wanted;
         self.begun.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
@@ -336,14 +339,19 @@ mod tests {
             "content-length: five",
             "x: y",
         ] {
-            assert_eq!(head(&format!("HTTP/1.1 206 P\r\n{header}\r\n\r\n")).unwrap().0.length, None, "{header}");
+            assert_eq!(
+                head(&format!("HTTP/1.1 206 P\r\n{header}\r\n\r\n")).unwrap().0.length,
+                None,
+                "{header}"
+            );
         }
         assert!(parse(b"SSH-2.0-OpenSSH_9.2\r\n\r\n").is_err());
     }
 
     #[test]
     fn a_connection_is_kept_when_both_sides_keep_it() {
-        let kept = |first: &str, header: &str| head(&format!("{first}\r\n{header}\r\n\r\n")).unwrap().0.is_kept;
+        let kept =
+            |first: &str, header: &str| head(&format!("{first}\r\n{header}\r\n\r\n")).unwrap().0.is_kept;
         assert!(kept("HTTP/1.1 206 P", "x: y"));
         assert!(!kept("HTTP/1.1 206 P", "Connection: Close"));
         assert!(!kept("HTTP/1.0 206 P", "x: y"));
