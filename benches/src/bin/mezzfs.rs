@@ -292,7 +292,7 @@ impl Bench {
         let each = |time: Duration| time.as_secs_f64() * 1e9 / (size * self.runs as u64) as f64;
         let (server, before) = (self.server.cpu()?, own()?);
         self.raw(self.port)?;
-        let (server, client) = (self.server.cpu()? - server, own()? - before);
+        let (server, client) = (self.server.cpu()?.saturating_sub(server), own()?.saturating_sub(before));
         let (mut mount, mut reader, mut rates) = (Duration::ZERO, Duration::ZERO, Vec::new());
         for _ in 0..self.runs {
             let folder = tempfile::tempdir_in(self.scratch.path())?;
@@ -300,7 +300,8 @@ impl Bench {
             let blank = Started::new(&role)?;
             let (mounted, before) = (blank.cpu()?, own()?);
             let reading = Reading::of(&folder.path().join(OBJECT), Pattern::Sequential)?;
-            (mount, reader) = (mount + blank.cpu()? - mounted, reader + own()? - before);
+            mount += blank.cpu()?.saturating_sub(mounted);
+            reader += own()?.saturating_sub(before);
             rates.push(reading.timed.rate());
         }
         let (raw, fuse) = (server + client, mount + reader);
