@@ -220,9 +220,7 @@ impl Strides {
     pub fn gaps(&self) -> Gaps {
         let of = |stream: &Stream| {
             let stride = stream.stride().filter(|stride| stride.is_certain)?;
-            // The gap after the longest run is the shortest.
-            let longer = if stride.length >= LONG { OVERSHOOT } else { JITTER };
-            Some(KnownGap { object: stream.object, longest: stride.gap() + longer, until: stream.end() })
+            Some(KnownGap { object: stream.object, longest: stride.gap() + JITTER, until: stream.end() })
         };
         Gaps(self.streams.iter().filter_map(of).collect())
     }
@@ -370,6 +368,6 @@ mod tests {
         assert!(told.iter().enumerate().all(|(i, gaps)| i == 4 || gaps.is_empty()));
         let gaps = strides.gaps();
         assert!(gaps.has(0, &(2 * MIB..10 * MIB)) && !gaps.has(1, &(2 * MIB..10 * MIB)));
-        assert!(!gaps.has(0, &(2 * MIB..13 * MIB)));
+        assert!(!gaps.has(0, &(2 * MIB..11 * MIB)));
     }
 }
