@@ -101,11 +101,11 @@ fn a_comparison_is_kept_with_its_scores_its_chart_and_its_worst_frames() {
     );
     let chart = String::from_utf8(bytes(&format!("{door}/pictures/chart_light"), token)).unwrap();
     assert!(chart.starts_with("<svg") && chart.contains("late.mkv"), "{chart}");
-    for place in 0..2 {
+    for (place, rendition) in renditions.iter().enumerate() {
         let sheet = bytes(&format!("{door}/pictures/worst_{place}"), token);
         let side = |at: usize| u32::from_be_bytes(sheet[at..at + 4].try_into().unwrap());
         // The reference on the left; as many rows as frames that are a second apart.
-        let rows = renditions[place]["worst"].as_array().unwrap().len() as u32;
+        let rows = rendition["worst"].as_array().unwrap().len() as u32;
         assert_eq!((&sheet[1..4], side(16), side(20)), (&b"PNG"[..], 640, 180 * rows));
     }
     assert_eq!(server.get(&format!("/media/comparisons/{run}/pictures/worst_2"), Some(token)).0, 404);
