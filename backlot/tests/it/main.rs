@@ -3,6 +3,7 @@
 
 mod archer;
 mod command_line;
+mod compare;
 mod doctor;
 mod premiere;
 mod serving;

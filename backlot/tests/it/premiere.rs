@@ -53,7 +53,7 @@ pub(crate) fn clip() -> Option<PathBuf> {
     found
 }
 
-fn skipped(what: &str, mend: &str) {
+pub(crate) fn skipped(what: &str, mend: &str) {
     let message = format!("skipped: {what} is missing; {mend}");
     assert!(std::env::var_os("BACKLOT_REQUIRE_ALL").is_none_or(|all| all != "1"), "{message}");
     eprintln!("{message}");

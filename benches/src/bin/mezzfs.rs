@@ -7,15 +7,16 @@
 
 use std::fs;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use backlot_benches::house::AnyError;
 use backlot_benches::mezz::children::{self, CHILD, Role, Started};
 use backlot_benches::mezz::mounts::{BUCKET, Mounted, OBJECT, Who};
-use backlot_benches::mezz::patterns::{Pattern, SCATTERED, Timed, read};
+use backlot_benches::mezz::patterns::{Pattern, Reading, SCATTERED};
 use backlot_benches::mezz::server::Pieces;
 use backlot_benches::statistics::median;
 use backlot_mezzfs::Location;
@@ -23,8 +24,10 @@ use backlot_mezzfs::meters::Meters;
 use backlot_mezzfs::plan::Parallel;
 use backlot_mezzfs::source::{Clients, Patience, Source};
 use clap::Parser;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
 use object_store::ObjectStoreExt;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 
 /// Measures mounts of an S3 object.
 #[derive(Parser)]
@@ -101,7 +104,8 @@ struct Bench {
     scratch: tempfile::TempDir,
     original: PathBuf,
     peers: Vec<Who>,
-    _server: Started,
+    runtime: tokio::runtime::Runtime,
+    server: Started,
     port: u16,
 }
 
@@ -139,7 +143,8 @@ impl Bench {
         println!("an object of {size} MiB; rates in MB/s; every byte read was compared with the original");
         let runs = if arguments.quick { 1 } else { arguments.runs.max(1) };
         let pieces = if arguments.quick { 64 } else { PIECES };
-        Ok(Self { only: arguments.only, runs, pieces, scratch, original, peers, _server: server, port })
+        let runtime = tokio::runtime::Runtime::new()?;
+        Ok(Self { only: arguments.only, runs, pieces, scratch, original, peers, runtime, server, port })
     }
 
     fn run(self) -> Result<(), AnyError> {
@@ -147,6 +152,7 @@ impl Bench {
         if asked(Part::Near) {
             println!("\nnear: the server on this machine");
             self.place(self.port, None)?;
+            self.floor()?;
         }
         let round_trip = ROUND_TRIP_MS;
         let mut proxy = Started::new(&Role::Proxy { upstream: self.port, round_trip, rate: RATE })?;
@@ -179,8 +185,10 @@ impl Bench {
         for _ in 0..self.runs {
             let mut mounted = Mounted::new(who, port, self.scratch.path())?;
             let before = (mounted.fetched()?, proxy.as_mut().map(|proxy| proxy.count()).transpose()?);
-            let timed: Timed = read(&mounted.file(), &self.original, pattern)?;
+            let reading = Reading::of(&mounted.file(), pattern)?;
             let after = (mounted.fetched()?, proxy.as_mut().map(|proxy| proxy.count()).transpose()?);
+            reading.compare(&self.original)?;
+            let timed = reading.timed;
             let fetched = match (before, after) {
                 ((Some(before), _), (Some(after), _)) | ((_, Some(before)), (_, Some(after))) => {
                     Some(after - before)
@@ -194,8 +202,8 @@ impl Bench {
     }
 
     fn place(&self, port: u16, mut proxy: Option<&mut Started>) -> Result<(), AnyError> {
-        let raw = self.raw(port)?;
-        println!("  {:<22} {:>8.1}", "raw parallel ranges", raw);
+        let (raw, own) = (self.raw(port)?, self.own_client(port)?);
+        println!("  {:<22} {raw:>8.1} (by our own client {own:.1})", "raw parallel ranges");
         let mut sequential = 0.0;
         let cases = [
             ("sequential", Pattern::Sequential),
@@ -209,6 +217,10 @@ impl Bench {
                 line.push_str(&format!(" ({ratio:.3} fetched for each byte read)"));
             }
             say(&line);
+            let direct = self.case(&Who::ours_direct(), port, pattern, &mut proxy)?;
+            let fetched =
+                direct.amplification.map_or(String::new(), |ratio| format!(" ({ratio:.3} fetched)"));
+            say(&format!("    {:<20} {:>8.1}{fetched}", "ours with --direct", direct.rate));
             let mut s3fs = None;
             let mut rclone = None;
             for peer in &self.peers {
@@ -243,6 +255,7 @@ impl Bench {
                         }
                     }
                     verdict("of the raw rate", ours.rate / raw, target::OF_RAW);
+                    verdict("of the raw rate, with --direct", direct.rate / raw, target::OF_RAW);
                 }
                 Pattern::Strided => below("sequential over this", sequential / ours.rate, target::STRIDED),
                 Pattern::Scattered(_) => {
@@ -267,43 +280,116 @@ impl Bench {
         Ok(())
     }
 
-    /// What the server gives to as many requests at a time as a mount makes, of the same length, into memory.
+    /// What FUSE alone costs, and so what a mount could reach at most where all cores are busy: that of the raw rate which the
+    /// processor's time for raw bytes is of that time and FUSE's.
+    fn floor(&self) -> Result<(), AnyError> {
+        let size = fs::metadata(&self.original)?.len();
+        let own = || -> Result<Duration, AnyError> {
+            let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+            let time = usage.user_time() + usage.system_time();
+            Ok(Duration::from_micros(u64::try_from(time.num_microseconds())?))
+        };
+        let each = |time: Duration| time.as_secs_f64() * 1e9 / (size * self.runs as u64) as f64;
+        let (server, before) = (self.server.cpu()?, own()?);
+        self.raw(self.port)?;
+        let (server, client) = (self.server.cpu()?.saturating_sub(server), own()?.saturating_sub(before));
+        let (mut mount, mut reader, mut rates) = (Duration::ZERO, Duration::ZERO, Vec::new());
+        for _ in 0..self.runs {
+            let folder = tempfile::tempdir_in(self.scratch.path())?;
+            let role = Role::Blank { path: folder.path().display().to_string(), size };
+            let blank = Started::new(&role)?;
+            let (mounted, before) = (blank.cpu()?, own()?);
+            let reading = Reading::of(&folder.path().join(OBJECT), Pattern::Sequential)?;
+            mount += blank.cpu()?.saturating_sub(mounted);
+            reader += own()?.saturating_sub(before);
+            rates.push(reading.timed.rate());
+        }
+        let (raw, fuse) = (server + client, mount + reader);
+        say(&format!(
+            "  nanoseconds of the processor for a byte: raw {:.2} (server {:.2}, client {:.2}), FUSE alone {:.2} (mount {:.2}, \
+             reader {:.2}) at {:.0} MB/s",
+            each(raw),
+            each(server),
+            each(client),
+            each(fuse),
+            each(mount),
+            each(reader),
+            median(&rates)
+        ));
+        say(&format!(
+            "      with all cores busy, the client's work done as it does it and FUSE's after it, a mount reaches {:.2} of the raw rate",
+            each(raw) / (each(raw) + each(fuse))
+        ));
+        Ok(())
+    }
+
+    /// What the server gives into memory, to as many requests at a time as a mount makes and of the same length, by the client
+    /// that a program without a mount would use.
     fn raw(&self, port: u16) -> Result<f64, AnyError> {
-        let runtime = tokio::runtime::Runtime::new()?;
+        let client = Arc::new(s3(port)?);
+        let size = fs::metadata(&self.original)?.len();
+        self.ranges(size, move |range| {
+            let client = Arc::clone(&client);
+            async move { Ok(client.get_range(&OBJECT.into(), range).await?.len() as u64) }
+        })
+    }
+
+    /// The same by the client that our mount has.
+    fn own_client(&self, port: u16) -> Result<f64, AnyError> {
         let location: Location =
             format!("s3://{BUCKET}/{OBJECT}?endpoint=http://127.0.0.1:{port}").parse()?;
+        let clients = Arc::new(Clients::new(None, Patience::default(), Arc::new(Meters::default()))?);
+        let source = self.runtime.block_on(Source::open(&location, &clients))?;
+        let (source, size) = (Arc::new(source), fs::metadata(&self.original)?.len());
+        self.ranges(size, move |range| {
+            let source = Arc::clone(&source);
+            async move {
+                let mut out = Vec::with_capacity((range.end - range.start) as usize);
+                source.read(range, &mut out).await?;
+                Ok(out.len() as u64)
+            }
+        })
+    }
+
+    /// The middle rate of fetching all ranges of an object; `fetch` tells the bytes of each.
+    fn ranges<F, R>(&self, size: u64, fetch: F) -> Result<f64, AnyError>
+    where
+        F: Fn(Range<u64>) -> R,
+        R: Future<Output = Result<u64, AnyError>> + Send + 'static,
+    {
+        let Parallel { ways, longest, .. } = Parallel::default();
         let mut rates = Vec::new();
         for _ in 0..self.runs {
-            rates.push(runtime.block_on(async {
-                let clients = Arc::new(Clients::new(None, Patience::default(), Arc::new(Meters::default()))?);
-                let source = Arc::new(Source::open(&location, &clients).await?);
-                let Parallel { ways, longest, .. } = Parallel::default();
+            let begun = Instant::now();
+            let bytes = self.runtime.block_on(async {
                 let slots = Arc::new(tokio::sync::Semaphore::new(ways as usize));
-                let begun = Instant::now();
                 let mut tasks = tokio::task::JoinSet::new();
-                for start in (0..source.size()).step_by(longest as usize) {
+                for start in (0..size).step_by(longest as usize) {
                     let slot = Arc::clone(&slots).acquire_owned().await?;
-                    let source = Arc::clone(&source);
+                    let fetched = fetch(start..(start + longest).min(size));
                     tasks.spawn(async move {
-                        let range = start..(start + longest).min(source.size());
-                        let mut out = Vec::with_capacity(longest as usize);
-                        let read = source.read(range, &mut out).await;
+                        let fetched = fetched.await;
                         drop(slot);
-                        read
+                        fetched
                     });
                 }
+                let mut bytes = 0;
                 while let Some(done) = tasks.join_next().await {
-                    done??;
+                    bytes += done??;
                 }
-                Ok::<f64, AnyError>(source.size() as f64 / 1e6 / begun.elapsed().as_secs_f64())
-            })?);
+                Ok::<u64, AnyError>(bytes)
+            })?;
+            if bytes != size {
+                return Err(format!("{bytes} bytes of {size} came").into());
+            }
+            rates.push(size as f64 / 1e6 / begun.elapsed().as_secs_f64());
         }
         Ok(median(&rates))
     }
 
     fn fixed_against_adaptive(&self, port: u16) -> Result<(), AnyError> {
         for (name, pattern) in [("dense", Pattern::Sequential), ("sparse", Pattern::Scattered(self.pieces))] {
-            let fixed = |is_split| Who::Ours { fixed: Some(FIXED), is_split, cache: None };
+            let fixed = |is_split| Who::Ours { fixed: Some(FIXED), is_split, cache: None, is_direct: false };
             let one = self.case(&fixed(false), port, pattern, &mut None)?;
             let split = self.case(&fixed(true), port, pattern, &mut None)?;
             let adaptive = self.case(&Who::ours(), port, pattern, &mut None)?;
@@ -328,9 +414,9 @@ impl Bench {
 
     fn cached(&self) -> Result<(), AnyError> {
         let cache = self.scratch.path().join("cache");
-        let who = Who::Ours { fixed: None, is_split: false, cache: Some(cache.clone()) };
+        let who = Who::Ours { fixed: None, is_split: false, cache: Some(cache.clone()), is_direct: false };
         let filling = Mounted::new(&who, self.port, self.scratch.path())?;
-        read(&filling.file(), &self.original, Pattern::Sequential)?;
+        Reading::of(&filling.file(), Pattern::Sequential)?.compare(&self.original)?;
         drop(filling);
         let entry = fs::read_dir(&cache)?.next().ok_or("the cache is empty")??.path().join("data");
         let (mut native, mut ours) = (Vec::new(), Vec::new());
@@ -338,8 +424,11 @@ impl Bench {
             let mounted = Mounted::new(&who, self.port, self.scratch.path())?;
             // The first opening checks the whole file; it is not the reading that is measured.
             drop(fs::File::open(mounted.file())?);
-            native.push(read(&entry, &self.original, Pattern::Sequential)?.rate());
-            ours.push(read(&mounted.file(), &self.original, Pattern::Sequential)?.rate());
+            for (path, rates) in [(&entry, &mut native), (&mounted.file(), &mut ours)] {
+                let reading = Reading::of(path, Pattern::Sequential)?;
+                reading.compare(&self.original)?;
+                rates.push(reading.timed.rate());
+            }
         }
         let (native, ours) = (median(&native), median(&ours));
         say(&format!("  the cache's file itself {native:.0}, through the mount {ours:.0}"));
@@ -384,19 +473,29 @@ fn make(path: &Path, size: u64) -> std::io::Result<()> {
     file.flush()
 }
 
-/// Puts the object by the server's own protocol, so that the server knows its ETag.
-fn put(original: &Path, port: u16) -> Result<(), AnyError> {
+/// A client of the server.
+fn s3(port: u16) -> Result<AmazonS3, AnyError> {
     // An error only says that the process has a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = AmazonS3Builder::new()
+    let options = object_store::ClientOptions::new()
+        .with_allow_http(true)
+        .with_no_system_certificates(true)
+        .with_timeout_disabled()
+        .with_http1_only();
+    Ok(AmazonS3Builder::new()
         .with_endpoint(format!("http://127.0.0.1:{port}"))
         .with_allow_http(true)
         .with_bucket_name(BUCKET)
         .with_region("us-east-1")
         .with_access_key_id(children::KEY)
         .with_secret_access_key(children::KEY)
-        .with_client_options(object_store::ClientOptions::new().with_allow_http(true).with_timeout_disabled())
-        .build()?;
+        .with_client_options(options)
+        .build()?)
+}
+
+/// Puts the object by the server's own protocol, so that the server knows its ETag.
+fn put(original: &Path, port: u16) -> Result<(), AnyError> {
+    let client = s3(port)?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(client.put(&OBJECT.into(), fs::read(original)?.into()))?;
     Ok(())

@@ -243,10 +243,11 @@ fn run(arguments: &Arguments) -> Result<bool, AnyError> {
     }
     if is_chosen(arguments, "two threads") {
         let case = &CASES[0];
-        let (mut one, mut two) = (Took::NEVER, Took::NEVER);
+        let (mut one, mut two, mut pair) = (Took::NEVER, Took::NEVER, Duration::MAX);
         for _ in 0..arguments.rounds {
             one = one.least(clips.ours(case, clips.frames, 1)?);
             two = two.least(clips.ours(case, clips.frames, 2)?);
+            pair = pair.min(clips.two_processes(case)?);
         }
         let times = one.wall.as_secs_f64() / two.wall.as_secs_f64();
         println!(
@@ -256,6 +257,8 @@ fn run(arguments: &Arguments) -> Result<bool, AnyError> {
             "ours, one thread, by wall:",
             1.9
         );
+        let most = 2.0 * one.wall.as_secs_f64() / pair.as_secs_f64();
+        println!("{:<50} {:>7.2}", "  two processes of one thread side by side", most);
         is_met &= times >= 1.9;
     }
     println!(
@@ -271,6 +274,23 @@ fn is_chosen(arguments: &Arguments, name: &str) -> bool {
 
 impl Clips {
     fn ours(&self, case: &Case, frames: usize, threads: usize) -> Result<Took, AnyError> {
+        timed(&mut self.our_command(case, frames, threads)?)
+    }
+
+    /// By the clock, two processes at a time that have nothing in common: what two cores of this machine are to one.
+    fn two_processes(&self, case: &Case) -> Result<Duration, AnyError> {
+        let begun = Instant::now();
+        let start = || Ok::<_, AnyError>(self.our_command(case, self.frames, 1)?.spawn()?);
+        for mut child in [start()?, start()?] {
+            let status = child.wait()?;
+            if !status.success() {
+                return Err(format!("our vmaf ended with {status}").into());
+            }
+        }
+        Ok(begun.elapsed())
+    }
+
+    fn our_command(&self, case: &Case, frames: usize, threads: usize) -> Result<Command, AnyError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([SCORE, "-q", "-r", &self.path("reference.y4m")]);
         for index in 0..case.renditions {
@@ -280,7 +300,7 @@ impl Clips {
         }
         command.args(["--threads", &threads.to_string(), "--frame_cnt", &frames.to_string()]);
         score_options(&mut command, case);
-        timed(&mut command)
+        Ok(command)
     }
 
     fn libvmaf(&self, program: &Path, case: &Case, frames: usize) -> Result<Took, AnyError> {

@@ -11,12 +11,13 @@ use std::time::Duration;
 use backlot_mezzfs::cache::CacheFolder;
 use backlot_mezzfs::manifest::ObjectSource;
 use backlot_mezzfs::meters::Meters;
-use backlot_mezzfs::mount::{Audience, Mount};
+use backlot_mezzfs::mount::{Mount, Options, Route};
 use backlot_mezzfs::plan::{Parallel, Policy};
 use backlot_mezzfs::session::{ManifestBuilder, Session, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::house::AnyError;
+use crate::mezz::blank;
 use crate::mezz::proxy::{self, Distance};
 use crate::mezz::server::{self, Pieces};
 
@@ -44,6 +45,13 @@ pub enum Role {
         /// Bytes in a second for each connection.
         rate: f64,
     },
+    /// The mount that does nothing. Says `ready`.
+    Blank {
+        /// Where it is mounted.
+        path: String,
+        /// The bytes of its file.
+        size: u64,
+    },
     /// Our mount. Says `ready`, and for each line of input the bytes fetched so far.
     Mount {
         /// The object.
@@ -56,6 +64,8 @@ pub enum Role {
         is_split: bool,
         /// The folder of the cache.
         cache: Option<String>,
+        /// Whether programs read without the kernel's page cache.
+        is_direct: bool,
     },
 }
 
@@ -93,6 +103,18 @@ impl Started {
         if line.is_empty() { Err("the child has ended".into()) } else { Ok(line.trim().to_owned()) }
     }
 
+    /// The time that the processor has spent on it so far.
+    ///
+    /// # Errors
+    /// A child that has ended.
+    pub fn cpu(&self) -> Result<Duration, AnyError> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The fields 14 and 15 of proc(5); the second is the name in parentheses, which may hold anything.
+        let fields = text.rsplit_once(") ").ok_or("no fields")?.1.split(' ').skip(11).take(2);
+        let ticks: u64 = fields.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+        Ok(Duration::from_millis(ticks * 10))
+    }
+
     /// Asks for the number that it counts.
     ///
     /// # Errors
@@ -127,7 +149,11 @@ pub fn obey(role: &str) -> Result<(), AnyError> {
             let port = proxy::start(upstream, distance, Arc::clone(&passed))?;
             answer(&port.to_string(), || passed.load(Ordering::Relaxed))
         }
-        Role::Mount { source, path, fixed, is_split, cache } => {
+        Role::Blank { path, size } => {
+            let _session = blank::mount(Path::new(&path), size)?;
+            answer("ready", || 0)
+        }
+        Role::Mount { source, path, fixed, is_split, cache, is_direct } => {
             let settings = Settings {
                 policy: fixed.map_or(Policy::Adaptive, Policy::Fixed),
                 parallel: is_split.then(Parallel::default),
@@ -138,7 +164,9 @@ pub fn obey(role: &str) -> Result<(), AnyError> {
                 ManifestBuilder::default().object(ObjectSource::Source(source), "film".to_owned()).build();
             let mount = runtime.block_on(async {
                 let session = Session::open("the benchmark", &manifest, None, &settings).await?;
-                Mount::start(session.reader, None, Path::new(&path), Audience::Owner)
+                let route = if is_direct { Route::Direct } else { Route::PageCache };
+                let options = Options { route, ..Options::default() };
+                Mount::start(session.reader, None, Path::new(&path), options)
             })?;
             let meters = Arc::clone(mount.reader().meters());
             answer("ready", || Meters::get(&meters.fetched_bytes))?;

@@ -27,6 +27,8 @@ pub enum Who {
         is_split: bool,
         /// The folder of the cache.
         cache: Option<PathBuf>,
+        /// Whether the kernel's page cache is left out.
+        is_direct: bool,
     },
     /// s3fs-fuse.
     S3fs,
@@ -37,7 +39,12 @@ pub enum Who {
 impl Who {
     /// We, as we are without any flag.
     pub const fn ours() -> Self {
-        Self::Ours { fixed: None, is_split: false, cache: None }
+        Self::Ours { fixed: None, is_split: false, cache: None, is_direct: false }
+    }
+
+    /// We with `--direct`.
+    pub const fn ours_direct() -> Self {
+        Self::Ours { fixed: None, is_split: false, cache: None, is_direct: true }
     }
 
     /// The program that has to be there.
@@ -68,12 +75,12 @@ impl Mounted {
         let path = folder.path().to_owned();
         let mut mounted = Self { folder, ours: None, peer: None };
         match who {
-            Who::Ours { fixed, is_split, cache } => {
+            Who::Ours { fixed, is_split, cache, is_direct } => {
                 let source = format!("s3://{BUCKET}/{OBJECT}?endpoint=http://127.0.0.1:{port}");
                 let cache = cache.as_ref().map(|path| path.display().to_string());
                 let path = path.display().to_string();
-                let (fixed, is_split) = (*fixed, *is_split);
-                let role = Role::Mount { source, path, fixed, is_split, cache };
+                let (fixed, is_split, is_direct) = (*fixed, *is_split, *is_direct);
+                let role = Role::Mount { source, path, fixed, is_split, cache, is_direct };
                 mounted.ours = Some(Started::new(&role)?);
             }
             Who::S3fs => {

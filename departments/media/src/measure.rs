@@ -63,11 +63,12 @@ pub async fn measure(
         .collect())
 }
 
-/// What VMAF measures of all encodes. The decoders want cores too.
+/// What VMAF measures of all encodes, on this thread and at least one more: this one reads, and measures what is simpler. The
+/// decoders want cores too.
 fn vmaf(format: Format, models: &[Model], encodes: usize) -> Result<Option<Ladder>, Error> {
     let Some(encodes) = NonZeroUsize::new(encodes).filter(|_| !models.is_empty()) else { return Ok(None) };
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let settings = Settings { threads: cores.min(encodes), ..Settings::default() };
+    let settings = Settings { threads: cores.min(encodes.saturating_add(1)), ..Settings::default() };
     Ok(Some(Ladder::new(models, &[], format, settings, encodes)?))
 }
 

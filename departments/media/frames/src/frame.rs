@@ -237,6 +237,13 @@ impl<S: Sample> Plane<S> {
         self.samples.chunks_exact(self.stride).map(|row| &row[..self.width])
     }
 
+    /// Pieces of the plane for writing, as long as they can be without padding: all of it, or its rows, top to bottom.
+    pub fn pieces_mut(&mut self) -> impl Iterator<Item = &mut [S]> {
+        let all = self.samples.len();
+        let (step, len) = if self.stride == self.width { (all, all) } else { (self.stride, self.width) };
+        self.samples.chunks_exact_mut(step.max(1)).map(move |samples| &mut samples[..len])
+    }
+
     /// All rows for writing, top to bottom.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [S]> {
         let width = self.width;

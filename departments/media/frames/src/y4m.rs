@@ -230,10 +230,7 @@ impl<R: Read> Reader<R> {
         }
         let mut planes = PlaneReader { stream: &mut self.stream, row: &mut self.row, got: 0 };
         let filled = match frame.pixels_mut() {
-            Pixels::Eight(pixels) => planes.read(pixels, |row, bytes| {
-                row.copy_from_slice(bytes);
-                Ok(())
-            }),
+            Pixels::Eight(pixels) => planes.read_bytes(pixels),
             Pixels::Deep(pixels) => {
                 let index = self.frames_read;
                 planes.read(pixels, |row, bytes| unpack_row(row, bytes, format.depth(), index))
@@ -255,6 +252,19 @@ struct PlaneReader<'a, R> {
 }
 
 impl<R: Read> PlaneReader<'_, R> {
+    /// As [`Self::read`], for samples that are bytes: they are read to where they stay, whole planes at a time where there is
+    /// no padding.
+    fn read_bytes(&mut self, planes: &mut [Plane<u8>]) -> Result<bool, Error> {
+        for piece in planes.iter_mut().flat_map(Plane::pieces_mut) {
+            let got = read_full(self.stream, piece)?;
+            self.got += got;
+            if got < piece.len() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Fills all rows of all planes; `false` when the stream ends before.
     fn read<S: crate::Sample>(
         &mut self,

@@ -52,6 +52,26 @@ pub enum Audience {
     All,
 }
 
+/// Which way what is read takes through the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Route {
+    /// Through its page cache: small reads are cheap, and what is read again is there.
+    #[default]
+    PageCache,
+    /// Straight into the program's memory, which saves a copy and the making of pages. The kernel neither reads ahead nor
+    /// keeps anything: for programs that read once and in large pieces.
+    Direct,
+}
+
+/// How a tree is mounted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Who may use it.
+    pub audience: Audience,
+    /// How its files are read, until they are complete in the cache.
+    pub route: Route,
+}
+
 /// A mounted tree. It is unmounted when this is dropped.
 #[derive(Debug)]
 pub struct Mount {
@@ -70,7 +90,7 @@ impl Mount {
         reader: Reader,
         recorder: Option<Arc<Recorder>>,
         path: &Path,
-        audience: Audience,
+        options: Options,
     ) -> Result<Self, Error> {
         let fail = |fault: String| Error::Mount { path: path.to_owned(), fault };
         let is_ours = is_mounted(path);
@@ -99,7 +119,7 @@ impl Mount {
             MountOption::DefaultPermissions,
             MountOption::FSName(SOURCE.to_owned()),
         ];
-        config.acl = match audience {
+        config.acl = match options.audience {
             Audience::Owner => SessionACL::Owner,
             Audience::All => SessionACL::All,
         };
@@ -113,6 +133,7 @@ impl Mount {
             made: SystemTime::now(),
             handles: Mutex::default(),
             can_pass_through: AtomicBool::new(false),
+            route: options.route,
         };
         let session =
             fuser::Session::new(files, path, &config).and_then(fuser::Session::spawn).map_err(|error| {
@@ -271,6 +292,7 @@ struct Files {
     made: SystemTime,
     handles: Mutex<Handles>,
     can_pass_through: AtomicBool,
+    route: Route,
 }
 
 impl Files {
@@ -326,6 +348,10 @@ impl Filesystem for Files {
         }
         let _ = config.set_max_background(BACKGROUND);
         let _ = config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS);
+        if self.route == Route::Direct {
+            // Without it only private mappings of a file can be had.
+            let _ = config.add_capabilities(InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP);
+        }
         if config.add_capabilities(InitFlags::FUSE_PASSTHROUGH).is_ok()
             && config.set_max_stack_depth(1).is_ok()
         {
@@ -376,7 +402,13 @@ impl Filesystem for Files {
         });
         *count += 1;
         match way {
-            Way::Ours => reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE),
+            Way::Ours => {
+                let flags = match self.route {
+                    Route::PageCache => FopenFlags::FOPEN_KEEP_CACHE,
+                    Route::Direct => FopenFlags::FOPEN_DIRECT_IO,
+                };
+                reply.opened(handle, flags);
+            }
             Way::Through(backing) => {
                 Meters::add(&meters.passthrough_opens, 1);
                 let backing = Arc::clone(backing);

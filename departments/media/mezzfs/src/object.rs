@@ -153,33 +153,33 @@ impl Object {
         }
     }
 
-    /// The bytes of a range, in this buffer.
+    /// Appends the bytes of a range.
     ///
     /// # Errors
-    /// Whatever keeps any of them from being read and known to be right; none are given then.
-    pub(crate) async fn fetch(&self, range: Range<u64>, buffer: Vec<u8>) -> Result<Vec<u8>, Error> {
-        let fetched = self.fetch_all(range, buffer).await;
+    /// Whatever keeps any of them from being read and known to be right; what was appended is not to be used then.
+    pub(crate) async fn fetch(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+        let fetched = self.fetch_all(range, out).await;
         if fetched.is_err() {
             Meters::add(&self.meters.fetches_failed, 1);
         }
         fetched
     }
 
-    async fn fetch_all(&self, range: Range<u64>, mut out: Vec<u8>) -> Result<Vec<u8>, Error> {
+    async fn fetch_all(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
         match &self.layout {
-            Layout::Plain(stored) => stored.read(range, &mut out).await?,
+            Layout::Plain(stored) => stored.read(range, out).await?,
             Layout::Parts(parts) => {
                 let mut at = range.start;
                 while at < range.end {
                     let part = (at / parts.manifest.part) as usize;
                     let start = part as u64 * parts.manifest.part;
                     let end = range.end.min(start + parts.manifest.part_size(part));
-                    parts.read(part, at - start..end - start, &mut out).await?;
+                    parts.read(part, at - start..end - start, out).await?;
                     at = end;
                 }
             }
         }
-        Ok(out)
+        Ok(())
     }
 }
 

@@ -132,11 +132,11 @@ impl Reader {
         recorder: Option<Arc<Recorder>>,
         runtime: Handle,
     ) -> Self {
+        let spare = Arc::new(Spare::new(planner.max_buffer()));
         let state =
             State { planner, cells: HashMap::new(), waiting: HashMap::new(), blocked: VecDeque::new() };
         let requests = Arc::new(Semaphore::new(MOST_REQUESTS));
         let state = Mutex::new(state);
-        let spare = Arc::default();
         Self(Arc::new(Inner { objects, tree, state, requests, spare, meters, recorder, runtime }))
     }
 
@@ -229,9 +229,9 @@ impl Reader {
                 let begun = Instant::now();
                 let fetched = match inner.requests.acquire().await {
                     Ok(_permit) => {
-                        let buffer = inner.spare.take((fetch.range.end - fetch.range.start) as usize);
-                        let fetched = object.fetch(fetch.range.clone(), buffer).await;
-                        fetched.map(|bytes| inner.spare.lend(bytes))
+                        let mut buffer = inner.spare.take((fetch.range.end - fetch.range.start) as usize);
+                        let fetched = object.fetch(fetch.range.clone(), &mut buffer.bytes).await;
+                        fetched.map(|()| buffer.freeze())
                     }
                     Err(_) => Err(Error::Unreachable {
                         place: object.name().to_owned(),

@@ -11,7 +11,7 @@ use backlot_mezzfs::cache::CacheFolder;
 use backlot_mezzfs::cache::peer::{self, Peer};
 use backlot_mezzfs::manifest::{MountManifest, ObjectSource};
 use backlot_mezzfs::meters;
-use backlot_mezzfs::mount::{self, Audience, Mount};
+use backlot_mezzfs::mount::{self, Audience, Mount, Options, Route};
 use backlot_mezzfs::plan::Policy;
 use backlot_mezzfs::put::{self, Cut};
 use backlot_mezzfs::seal::WrappingKey;
@@ -72,6 +72,7 @@ fn mount_command() -> Command {
         .arg(many("manifest", "FILE", "A manifest of objects and files, such as each frame of a scene"))
         .arg(flag("record", "FILE", "Record a replay: every read and every fetch"))
         .arg(Arg::new("background").long("background").action(ArgAction::SetTrue).help("Return when it is mounted, and go on in the background"))
+        .arg(Arg::new("direct").long("direct").action(ArgAction::SetTrue).help("For programs that read once and in large pieces: straight into their memory, without the kernel's page cache"))
         .arg(Arg::new("allow-other").long("allow-other").action(ArgAction::SetTrue).help("Let every user of this machine read it"))
         .arg(flag("serve-cache", "ADDRESS", "Serve the cache to peers at this address, such as 127.0.0.1:0"));
     reading(all)
@@ -292,7 +293,9 @@ async fn mount_objects(matches: &ArgMatches, context: &CommandContext) -> Result
         }
     };
     let audience = if matches.get_flag("allow-other") { Audience::All } else { Audience::Owner };
-    let mounted = Mount::start(session.reader, session.recorder, dir, audience).map_err(failed)?;
+    let route = if matches.get_flag("direct") { Route::Direct } else { Route::PageCache };
+    let mounted =
+        Mount::start(session.reader, session.recorder, dir, Options { audience, route }).map_err(failed)?;
     let reader = mounted.reader().clone();
     let agent = std::env::var(meters::OUTPUT_VARIABLE).ok().filter(|at| !matches!(at.as_str(), "" | "none"));
     let published = match agent {

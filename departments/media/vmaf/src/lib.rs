@@ -40,6 +40,7 @@
     )
 )]
 
+mod board;
 mod error;
 mod feature;
 mod isa;

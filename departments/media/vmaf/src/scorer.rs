@@ -1,20 +1,23 @@
 //! Scores streams of frames against a reference: push frames, finish, read the reports.
 //!
-//! Frames are measured on worker threads, each with its own scratch; a frame goes to whichever is free, because measuring
-//! needs nothing but the frame, its reference and the two reference frames before. A [`Ladder`] measures all renditions of
-//! a frame together, so that what belongs to the reference alone is computed once. The queue is as long as there are
-//! workers, so a scorer holds at most `3 * threads + 3` frames of each stream, and [`Scorer::push`] waits when the workers are behind. What is known per
-//! frame goes into columns in the order of frames, so the report is the same for any number of threads.
+//! Frames are measured on threads, each with its own scratch; a frame goes to whichever is free, because measuring
+//! needs nothing but the frame, its reference and the two reference frames before ([`board`](crate::board)). A [`Ladder`]
+//! measures all renditions of a frame together, so that what belongs to the reference alone is computed once.
+//!
+//! The thread that pushes is one of them: when the others are behind, [`Scorer::push`] measures a frame before it comes back,
+//! and [`Scorer::finish`] measures what is left. So one thread is one thread, which reads and measures in turn; and a scorer
+//! holds at most `4 * threads` frames of each stream. What is known per frame goes into columns in the order of frames, so
+//! the report is the same for any number of threads.
 
 use std::num::NonZeroUsize;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use backlot_frames::{Format, Frame};
 
+use crate::board::{Board, Measured, Task};
 use crate::feature::spec::Feature;
-use crate::feature::{self, Checked, Extractors, Job, Raw, Scores};
+use crate::feature::{self, Checked, Extractors, Job, Part, Raw, Scores};
 use crate::model::{Model, Regression, bootstrap};
 use crate::report::{Report, ReportColumn};
 use crate::{Error, Isa};
@@ -22,7 +25,7 @@ use crate::{Error, Isa};
 /// How a scorer works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Threads that measure.
+    /// Threads that measure, among them the one that pushes.
     pub threads: NonZeroUsize,
     /// Every how many frames are scored; 1 for all.
     pub subsample: NonZeroUsize,
@@ -40,8 +43,6 @@ impl Default for Settings {
         }
     }
 }
-
-type Measured = Result<(usize, Vec<Raw>), Error>;
 
 /// Scores pairs of frames with models and features.
 ///
@@ -73,7 +74,7 @@ impl Scorer {
         Ladder::new(models, features, format, settings, NonZeroUsize::MIN).map(Self)
     }
 
-    /// Takes the next pair, in display order; waits while all workers are busy.
+    /// Takes the next pair, in display order; measures one itself while the other threads are busy.
     ///
     /// # Errors
     /// A frame of another layout; whatever went wrong with a pair before.
@@ -123,8 +124,9 @@ pub struct Ladder {
     format: Format,
     settings: Settings,
     renditions: usize,
-    jobs: Option<SyncSender<Job>>,
-    measured: Receiver<Measured>,
+    board: Arc<Board>,
+    /// Those of the thread that pushes; made when it first measures.
+    own: Option<Extractors>,
     workers: Vec<JoinHandle<()>>,
     before: [Option<Arc<Frame>>; 2],
     pushed: usize,
@@ -158,13 +160,18 @@ impl Ladder {
         }
         let checked: Arc<[Checked]> =
             all.iter().map(|feature| Checked::new(feature, format)).collect::<Result<_, _>>()?;
-        let (jobs, queue) = sync_channel::<Job>(settings.threads.get());
-        let (results, measured) = channel();
-        let queue = Arc::new(Mutex::new(queue));
-        let workers = (0..settings.threads.get())
+        let board = Arc::new(Board::new(Part::of(&checked)));
+        let workers = (1..settings.threads.get())
             .map(|_| {
-                let (queue, results, checked) = (Arc::clone(&queue), results.clone(), Arc::clone(&checked));
-                std::thread::spawn(move || work(&queue, &results, checked, settings))
+                let (board, checked) = (Arc::clone(&board), Arc::clone(&checked));
+                std::thread::spawn(move || {
+                    let mut extractors = Extractors::new(settings.isa, checked);
+                    let mut own = None;
+                    while let Some(task) = board.take(own) {
+                        own = Some(task.job.index);
+                        measure(&board, &mut extractors, task, settings);
+                    }
+                })
             })
             .collect();
         Ok(Self {
@@ -174,8 +181,8 @@ impl Ladder {
             format,
             settings,
             renditions: renditions.get(),
-            jobs: Some(jobs),
-            measured,
+            board,
+            own: None,
             workers,
             before: [None, None],
             pushed: 0,
@@ -183,7 +190,8 @@ impl Ladder {
         })
     }
 
-    /// Takes the next frame of the reference and of each rendition, in display order; waits while all workers are busy.
+    /// Takes the next frame of the reference and of each rendition, in display order; measures one itself while the other
+    /// threads are busy.
     ///
     /// # Errors
     /// A frame of another layout, more or fewer renditions; whatever went wrong with a frame before.
@@ -203,11 +211,17 @@ impl Ladder {
         };
         self.before = [Some(reference), self.before[0].take()];
         self.pushed += 1;
-        self.jobs.as_ref().ok_or(Error::WorkerLost)?.send(job).map_err(|_| Error::WorkerLost)?;
-        while let Ok(measured) = self.measured.try_recv() {
-            self.keep(measured)?;
+        // One for each of the others, which they take up while the pusher measures. Where one ends before the pusher has read
+        // the next, it shares the pusher's frame.
+        if self.board.put(job) > self.workers.len() {
+            let mut next = self.board.take_first();
+            while let Some(task) = next {
+                let index = task.job.index;
+                self.measure(task);
+                next = self.board.take_of(index);
+            }
         }
-        Ok(())
+        self.keep_all()
     }
 
     /// Frames of the reference pushed so far.
@@ -220,13 +234,16 @@ impl Ladder {
     /// # Errors
     /// [`Error::NoFrames`]; whatever went wrong with a frame.
     pub fn finish(mut self) -> Result<Vec<Report>, Error> {
-        drop(self.jobs.take());
-        while let Ok(measured) = self.measured.recv() {
-            self.keep(measured)?;
+        self.board.close();
+        let mut own = None;
+        while let Some(task) = self.board.take(own) {
+            own = Some(task.job.index);
+            self.measure(task);
         }
         for worker in self.workers.drain(..) {
             worker.join().map_err(|_| Error::WorkerLost)?;
         }
+        self.keep_all()?;
         if self.pushed == 0 {
             return Err(Error::NoFrames);
         }
@@ -262,6 +279,17 @@ impl Ladder {
         report
     }
 
+    /// Measures on the thread that pushes.
+    fn measure(&mut self, task: Task) {
+        let checked = &self.checked;
+        let own = self.own.get_or_insert_with(|| Extractors::new(self.settings.isa, Arc::clone(checked)));
+        measure(&self.board, own, task, self.settings);
+    }
+
+    fn keep_all(&mut self) -> Result<(), Error> {
+        self.board.measured().into_iter().try_for_each(|measured| self.keep(measured))
+    }
+
     fn keep(&mut self, measured: Measured) -> Result<(), Error> {
         let (index, renditions) = measured?;
         let features = self.features.len();
@@ -277,7 +305,8 @@ impl Ladder {
 
 impl Drop for Ladder {
     fn drop(&mut self) {
-        drop(self.jobs.take());
+        self.board.clear();
+        self.board.close();
         for worker in self.workers.drain(..) {
             // A worker that panicked has told so on standard error.
             let _ = worker.join();
@@ -285,23 +314,10 @@ impl Drop for Ladder {
     }
 }
 
-fn work(
-    queue: &Mutex<Receiver<Job>>,
-    results: &Sender<Measured>,
-    checked: Arc<[Checked]>,
-    settings: Settings,
-) {
-    let mut extractors = Extractors::new(settings.isa, checked);
-    loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { return };
-        let is_sampled = job.index.is_multiple_of(settings.subsample.get());
-        let measured = extractors.extract(&job, is_sampled).map(|raw| (job.index, raw));
-        drop(job.before);
-        if results.send(measured).is_err() {
-            return;
-        }
-    }
+fn measure(board: &Board, extractors: &mut Extractors, task: Task, settings: Settings) {
+    let is_sampled = task.job.index.is_multiple_of(settings.subsample.get());
+    let numbers = extractors.extract(task.part, &task.job, is_sampled);
+    board.done(task, numbers);
 }
 
 /// The features' scores of a regression at each reported frame.

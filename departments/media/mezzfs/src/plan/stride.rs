@@ -5,9 +5,10 @@
 //! every run begins with a wait. So reads are also followed as *streams*: a stream is a chain of runs, a run what was read in
 //! one piece. A read that touches a run extends it; another that lies ahead is a jump of the nearest stream behind it.
 //!
-//! A jump alone tells where the present run will probably end, if the one before was very long: nothing is fetched beyond
-//! ([`Stride::is_certain`] is false). When jumps of one length have repeated, the stream's coming runs are known, and are
-//! fetched as a sequential reader's next bytes would be.
+//! A jump alone tells where the present run will probably end and the next one begin, if the one before was very long: of
+//! what is beyond only that next run is fetched ([`Stride::is_certain`] is false), which a reader that does not jump again
+//! reads too. When jumps of one length have repeated, all of the stream's coming runs are known, and are fetched as a
+//! sequential reader's next bytes would be.
 //!
 //! Reads come a little out of order, since the kernel asks for several at a time: a jump whose gap is then read was none. A
 //! stream that is read on before its last jump was two readers, and becomes two streams.
@@ -37,6 +38,9 @@ const RECENT: u64 = 4;
 const JITTER: u64 = 8 << 10;
 /// By how much a long run may be longer than the ones before: what the kernel reads ahead of the program.
 const OVERSHOOT: u64 = 2 << 20;
+/// What is fetched beyond the expected end of a long run at most, and at most a sixteenth of it: the kernel's requests begin
+/// at other places in each run and so end at others, and one that lacks its last bytes would wait for a round trip.
+const SLACK: u64 = 1 << 20;
 /// Gaps up to this length are never worth skipping: pieces are fetched in whole pages, which must not meet.
 const SHORTEST_GAP: u64 = 8 << 10;
 /// Gaps up to this length, and up to an eighth of the run before them, are read over and not left out: one connection
@@ -52,7 +56,7 @@ pub struct Stride {
     pub length: u64,
     /// From the beginning of a run to that of the next, in bytes.
     pub period: u64,
-    /// Whether the next runs are known, and not only where this one will probably end.
+    /// Whether all next runs are known, and not only where this one will probably end and the next one begin.
     pub is_certain: bool,
 }
 
@@ -66,15 +70,19 @@ impl Stride {
     pub fn ahead(&self, from: u64, size: u64, until: u64) -> Vec<(Range<u64>, bool)> {
         let (mut pieces, mut left, mut start) = (Vec::new(), size, self.start);
         let mut at = from;
+        let slack = if self.length >= LONG { SLACK.min(self.length / 16) } else { 0 };
+        let length = (self.length + slack).min(self.period);
+        let mut runs = if self.is_certain { u64::MAX } else { 2 };
         loop {
-            let end = start.saturating_add(self.length).max(from).min(until);
+            let end = start.saturating_add(length).max(from).min(until);
             let taken = left.min(end.saturating_sub(at));
             if taken > 0 {
                 pieces.push((at..at + taken, at + taken == end));
                 left -= taken;
             }
             start = start.saturating_add(self.period);
-            if left == 0 || !self.is_certain || start >= until {
+            runs -= 1;
+            if left == 0 || runs == 0 || start >= until {
                 return pieces;
             }
             at = start;
@@ -341,8 +349,14 @@ mod tests {
         // Beyond the run's end: the next piece is the next run.
         assert_eq!(stride.ahead(145, 10, 1000), [(150..160, false)]);
         let suspected = Stride { is_certain: false, ..stride };
-        assert_eq!(suspected.ahead(110, 75, 1000), [(110..140, true)]);
-        assert_eq!(suspected.ahead(140, 75, 1000), []);
+        assert_eq!(suspected.ahead(110, 75, 1000), [(110..140, true), (150..190, true)]);
+        assert_eq!(suspected.ahead(140, 75, 1000), [(150..190, true)]);
+        // A long run may end a little later.
+        let long = Stride { start: 0, length: 32 * MIB, period: 40 * MIB, is_certain: false };
+        assert_eq!(
+            long.ahead(30 * MIB, 4 * MIB, 1 << 40),
+            [(30 * MIB..33 * MIB, true), (40 * MIB..41 * MIB, false)]
+        );
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Http {
             StatusCode::RANGE_NOT_SATISFIABLE => unsatisfied_size(answer.headers()).filter(|&size| size == 0),
             StatusCode::OK if answer.content_length() == Some(0) => Some(0),
             StatusCode::OK => None,
-            status => return Err(refusal(status, &place)),
+            status => return Err(refusal(status.as_u16(), &place)),
         };
         let size = size.ok_or_else(|| Failure::Final(Error::NoRanges { place: place.clone() }))?;
         let version =
@@ -44,6 +44,7 @@ impl Http {
         if size > 0 && version.etag.is_none() && version.modified.is_none() {
             return Err(Failure::Final(Error::NoVersion { place }));
         }
+        clients.wire.prepare(clients.patience, url);
         Ok((Self { url: url.clone(), version }, size))
     }
 
@@ -55,39 +56,55 @@ impl Http {
         range: Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
+        let strong = self.version.strong();
+        if let Some(answer) = clients.wire.ask(clients.patience, &self.url, &range, strong).await? {
+            let head = &answer.head;
+            let given = head.content_range.as_deref().and_then(parse_content_range);
+            let version = (head.etag.as_deref(), head.modified.as_deref());
+            check(&self.version, place, size, &range, head.status, version, given)?;
+            return answer.body(range.end - range.start, out).await;
+        }
         let mut request = clients
             .web
             .get(self.url.clone())
             .header(RANGE, format!("bytes={}-{}", range.start, range.end - 1))
             .header(ACCEPT_ENCODING, "identity");
-        if let Some(etag) = self.version.strong() {
+        if let Some(etag) = strong {
             request = request.header(IF_MATCH, etag);
         }
         let answer = request.send().await.map_err(|error| Failure::Passing(told(&error)))?;
-        let changed = || Failure::Final(Error::Changed { place: place.to_owned() });
-        match answer.status() {
-            StatusCode::PARTIAL_CONTENT => {}
-            StatusCode::OK | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
-                return Err(changed());
-            }
-            status => return Err(refusal(status, place)),
-        }
         let headers = answer.headers();
         let (etag, modified) = (text(headers, &ETAG), text(headers, &LAST_MODIFIED));
-        if !self.version.is_of(etag.as_deref(), modified.as_deref()) {
-            return Err(changed());
-        }
-        match content_range(headers) {
-            Some((given, total)) if total == size && given == range => {}
-            Some((_, total)) if total != size => return Err(changed()),
-            // Another range than was asked for, or none: the bytes could be any.
-            _ => {
-                return Err(Failure::Passing(
-                    "the answer does not tell the range that was asked for".to_owned(),
-                ));
-            }
-        }
+        let version = (etag.as_deref(), modified.as_deref());
+        check(&self.version, place, size, &range, answer.status().as_u16(), version, content_range(headers))?;
         take_body(answer, range.end - range.start, out).await
+    }
+}
+
+/// Whether an answer is of the range that was asked for, and of the version that was pinned.
+pub(crate) fn check(
+    pinned: &Version,
+    place: &str,
+    size: u64,
+    range: &Range<u64>,
+    status: u16,
+    (etag, modified): (Option<&str>, Option<&str>),
+    given: Option<(Range<u64>, u64)>,
+) -> Result<(), Failure> {
+    let changed = || Failure::Final(Error::Changed { place: place.to_owned() });
+    match status {
+        206 => {}
+        200 | 412 | 416 => return Err(changed()),
+        status => return Err(refusal(status, place)),
+    }
+    if !pinned.is_of(etag, modified) {
+        return Err(changed());
+    }
+    match given {
+        Some((given, total)) if total == size && given == *range => Ok(()),
+        Some((_, total)) if total != size => Err(changed()),
+        // Another range than was asked for, or none: the bytes could be any.
+        _ => Err(Failure::Passing("the answer does not tell the range that was asked for".to_owned())),
     }
 }
 
@@ -108,11 +125,11 @@ async fn take_body(mut answer: Response, wanted: u64, out: &mut Vec<u8>) -> Resu
 }
 
 /// What a status means that is no success.
-pub(crate) fn refusal(status: StatusCode, place: &str) -> Failure {
+pub(crate) fn refusal(status: u16, place: &str) -> Failure {
     let place = place.to_owned();
-    match status.as_u16() {
+    match status {
         404 | 410 => Failure::Final(Error::NotFound { place }),
-        401 | 403 => Failure::Final(Error::Forbidden { place, status: status.as_u16() }),
+        401 | 403 => Failure::Final(Error::Forbidden { place, status }),
         408 | 425 | 429 | 500.. => Failure::Passing(format!("the server answers {status}")),
         _ => Failure::Final(Error::Unreachable { place, reason: format!("the server answers {status}") }),
     }
@@ -132,13 +149,16 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 }
 
 /// The range and the total of `Content-Range: bytes 0-4/10`.
-fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, u64)> {
-    let (range, total) =
-        headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+pub(crate) fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
     let total = total.parse().ok()?;
     (first <= last && last < total).then_some((first..last + 1, total))
+}
+
+fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, u64)> {
+    parse_content_range(headers.get(CONTENT_RANGE)?.to_str().ok()?)
 }
 
 /// The total of `Content-Range: bytes */10`.

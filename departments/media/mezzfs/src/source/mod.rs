@@ -10,6 +10,7 @@
 mod file;
 mod http;
 mod s3;
+mod wire;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -84,6 +85,7 @@ pub(crate) enum Failure {
 #[derive(Debug)]
 pub struct Clients {
     pub(crate) web: reqwest::Client,
+    pub(crate) wire: wire::Wire,
     pub(crate) patience: Patience,
     pub(crate) meters: Arc<Meters>,
     store: Option<Store>,
@@ -108,7 +110,7 @@ impl Clients {
                 place: "the web".to_owned(),
                 reason: format!("no client can be made: {error}"),
             })?;
-        Ok(Self { web, patience, meters, store, buckets: Mutex::default() })
+        Ok(Self { web, wire: wire::Wire::new(), patience, meters, store, buckets: Mutex::default() })
     }
 
     fn store(&self, text: &str) -> Result<&Store, Error> {
@@ -173,7 +175,7 @@ impl Source {
             }
             Location::S3(at) => {
                 let client = clients.bucket(at)?;
-                let open = || s3::S3::open(&client, &at.key, &place).boxed();
+                let open = || s3::S3::open(clients, &client, at, &place).boxed();
                 let (s3, size) = retry(clients, &place, open).await?;
                 let version = format!("{:?}", s3.version);
                 (Kind::S3(s3), size, version)
@@ -262,7 +264,7 @@ impl Source {
     async fn attempt(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Failure> {
         match &self.kind {
             Kind::Http(http) => http.read(&self.clients, &self.place, self.size, range, out).await,
-            Kind::S3(s3) => s3.read(self.clients.patience, &self.place, self.size, range, out).await,
+            Kind::S3(s3) => s3.read(&self.clients, &self.place, self.size, range, out).await,
             Kind::File(file) => file.read(&self.place, range, out).await,
             Kind::Blob(store, digest) => {
                 let wanted = range.end - range.start;

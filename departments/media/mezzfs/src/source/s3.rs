@@ -1,23 +1,32 @@
 //! Bytes of an S3 server.
 //!
 //! `object_store` signs and sends; trying again is ours, so that a body that ends early goes on where it ended and every
-//! source counts its retries alike.
+//! source counts its retries alike. Where the endpoint is plain HTTP it signs URLs instead, which are read without its buffers.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path as ObjectPath;
+use object_store::signer::{Method, Signer};
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, RetryConfig};
+use url::Url;
 
-use super::{Failure, Patience, Version};
+use super::http::{check, parse_content_range};
+use super::{Clients, Failure, Patience, Version};
 use crate::Error;
 use crate::location::S3Location;
+
+/// How long a signed URL is good for. It is used at once; an hour forgives a clock that is wrong by less.
+const SIGNED: Duration = Duration::from_hours(1);
 
 #[derive(Debug)]
 pub(crate) struct S3 {
     client: AmazonS3,
     key: ObjectPath,
+    /// Whether the server is asked without TLS.
+    is_plain: bool,
     pub(crate) version: Version,
 }
 
@@ -34,7 +43,7 @@ pub(crate) fn client(place: &S3Location, patience: Patience) -> Result<AmazonS3,
         ("AWS_CONTAINER_CREDENTIALS_FULL_URI", AmazonS3ConfigKey::ContainerCredentialsFullUri),
     ];
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let is_plain = place.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let is_plain = is_plain(place);
     let options = ClientOptions::new()
         .with_allow_http(is_plain)
         .with_no_system_certificates(is_plain)
@@ -68,26 +77,45 @@ pub(crate) fn client(place: &S3Location, patience: Patience) -> Result<AmazonS3,
     })
 }
 
+fn is_plain(place: &S3Location) -> bool {
+    place.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://"))
+}
+
 impl S3 {
-    pub(crate) async fn open(client: &AmazonS3, key: &str, place: &str) -> Result<(Self, u64), Failure> {
-        let key = ObjectPath::parse(key).map_err(|error| {
+    pub(crate) async fn open(
+        clients: &Clients,
+        client: &AmazonS3,
+        at: &S3Location,
+        place: &str,
+    ) -> Result<(Self, u64), Failure> {
+        let key = ObjectPath::parse(&at.key).map_err(|error| {
             Failure::Final(Error::NotALocation { text: place.to_owned(), fault: error.to_string() })
         })?;
         let head = GetOptions { head: true, ..GetOptions::default() };
         let found = client.get_opts(&key, head).await.map_err(|error| failure(&error, place))?;
         let version =
             Version { etag: found.meta.e_tag.clone(), modified: Some(found.meta.last_modified.to_rfc3339()) };
-        Ok((Self { client: client.clone(), key, version }, found.meta.size))
+        let s3 = Self { client: client.clone(), key, is_plain: is_plain(at), version };
+        if let Some(url) = s3.signed().await {
+            clients.wire.prepare(clients.patience, &url);
+        }
+        Ok((s3, found.meta.size))
     }
 
     pub(crate) async fn read(
         &self,
-        patience: Patience,
+        clients: &Clients,
         place: &str,
         size: u64,
         range: Range<u64>,
         out: &mut Vec<u8>,
     ) -> Result<(), Failure> {
+        if let Some(url) = self.signed().await
+            && self.read_signed(clients, &url, place, size, &range, out).await?
+        {
+            return Ok(());
+        }
+        let patience = clients.patience;
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
             if_match: self.version.strong().map(str::to_owned),
@@ -113,6 +141,38 @@ impl S3 {
             left -= taken as u64;
         }
         if left == 0 { Ok(()) } else { Err(Failure::Passing(format!("the body ended {left} bytes early"))) }
+    }
+
+    /// A signed URL of the object, where it may be asked for without TLS.
+    async fn signed(&self) -> Option<Url> {
+        if !self.is_plain {
+            return None;
+        }
+        self.client.signed_url(Method::GET, &self.key, SIGNED).await.ok()
+    }
+
+    /// Reads by a signed URL. False, and nothing read, when the answer is better told by the S3 client.
+    async fn read_signed(
+        &self,
+        clients: &Clients,
+        url: &Url,
+        place: &str,
+        size: u64,
+        range: &Range<u64>,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Failure> {
+        let asked = clients.wire.ask(clients.patience, url, range, self.version.strong()).await?;
+        let Some(answer) = asked else { return Ok(false) };
+        let head = &answer.head;
+        // Of the times of two clients only the ETag can be compared. A refusal may be of signed URLs alone.
+        if head.status == 206 && head.etag.is_none() || matches!(head.status, 400 | 401 | 403) {
+            return Ok(false);
+        }
+        let given = head.content_range.as_deref().and_then(parse_content_range);
+        let version = (head.etag.as_deref(), None);
+        check(&self.version, place, size, range, head.status, version, given)?;
+        answer.body(range.end - range.start, out).await?;
+        Ok(true)
     }
 }
 

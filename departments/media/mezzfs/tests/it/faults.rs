@@ -59,6 +59,23 @@ async fn what_passes_is_tried_again_from_where_it_ended() {
     assert_eq!(Meters::get(&session.reader.meters().failed), 0);
 }
 
+/// Answers of other forms, and connections that end between two requests, are no faults.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_may_come_in_chunks_from_elsewhere_and_connections_may_close() {
+    let server = Server::start();
+    let bytes = content(SIZE, 12);
+    for form in [Fault::Chunked, Fault::Closing, Fault::Elsewhere] {
+        let url = server.put("/film", bytes.clone(), "1");
+        server.put("/moved/film", bytes.clone(), "1");
+        let session = Session::open("test", &one(&url, "film"), None, &settings()).await.unwrap();
+        server.fail(move |_| form);
+        assert!(read_all(&session, SIZE).await.unwrap() == bytes, "{form:?}");
+        let meters = session.reader.meters();
+        assert_eq!((Meters::get(&meters.retries), Meters::get(&meters.failed)), (0, 0), "{form:?}");
+        server.fail(|_| Fault::None);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_is_an_error_that_names_it() {
     let server = Server::start();
@@ -186,7 +203,8 @@ fn daemon() {
     runtime.block_on(async {
         let session = Session::open("test", &one(url, "film"), None, &settings()).await.unwrap();
         let _mount =
-            Mount::start(session.reader, None, std::path::Path::new(path), mount::Audience::Owner).unwrap();
+            Mount::start(session.reader, None, std::path::Path::new(path), mount::Options::default())
+                .unwrap();
         std::future::pending::<()>().await;
     });
 }

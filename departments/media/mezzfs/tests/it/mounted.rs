@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use backlot_mezzfs::manifest::{FileEntry, MountManifest, ObjectSource};
 use backlot_mezzfs::meters::Meters;
-use backlot_mezzfs::mount::{self, Audience, Mount};
+use backlot_mezzfs::mount::{self, Mount, Options, Route};
 use backlot_mezzfs::plan::Policy;
 use backlot_mezzfs::replay::{Operation, Replay, Summary, rerun};
 use backlot_mezzfs::session::{Session, Settings};
@@ -292,7 +292,7 @@ async fn a_mount_is_known_by_its_folder() {
     assert!(tokio::task::spawn_blocking(move || mount::is_mounted(&path)).await.unwrap());
 
     let session = Session::open("test", &one(&url, "film"), None, &settings()).await.unwrap();
-    let again = Mount::start(session.reader, None, folder.path(), Audience::Owner);
+    let again = Mount::start(session.reader, None, folder.path(), Options::default());
     assert!(again.unwrap_err().to_string().contains("mezz unmount"));
     assert!(mount::detach(names.path()).unwrap_err().to_string().contains("no mount of ours"));
     assert!(mount::detach("/proc".as_ref()).is_err() && std::path::Path::new("/proc/self").exists());
@@ -320,4 +320,42 @@ async fn meters_are_told_by_the_root_folder() {
     let told = told.await.unwrap();
     assert!(told.contains("mezz.read.bytes 100000\n"), "{told}");
     mount.end().unwrap();
+}
+
+/// Without the page cache: the same bytes at any place and length, and what is read again once it is forgotten is fetched again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_mount_gives_the_same_bytes_and_keeps_none() {
+    if !can_mount() {
+        return;
+    }
+    let server = Server::start();
+    let film = content(20 << 20, 11);
+    let url = server.put("/direct", film.clone(), "1");
+    let folder = tempfile::tempdir().unwrap();
+    // Less than the film, so that its beginning is forgotten when its end was read.
+    let settings = Settings { max_buffer: 9 << 20, ..settings() };
+    let session = Session::open("test", &one(&url, "film"), None, &settings).await.unwrap();
+    let options = Options { route: Route::Direct, ..Options::default() };
+    let mount = Mount::start(session.reader, None, folder.path(), options).unwrap();
+    let path = folder.path().join("film");
+    let test = move || {
+        assert!(std::fs::read(&path).unwrap() == film);
+        let file = std::fs::File::open(&path).unwrap();
+        for (offset, len) in [(0, 1), (4095, 2), (1_048_575, 3_000_001), (film.len() - 10, 10)] {
+            let mut bytes = vec![0; len];
+            file.read_exact_at(&mut bytes, offset as u64).unwrap();
+            assert!(bytes == film[offset..offset + len], "{len} bytes at {offset}");
+        }
+        assert_eq!(file.read_at(&mut [0; 10], film.len() as u64).unwrap(), 0);
+        let before = server.traffic().1;
+        assert!(before >= film.len() as u64);
+        assert!(std::fs::read(&path).unwrap() == film);
+        assert!(server.traffic().1 - before > film.len() as u64 / 4, "it was kept somewhere");
+        // What a program may map it may read, by the same bytes.
+        let compared = Command::new("cmp").arg(&path).arg(&path).status().unwrap();
+        assert!(compared.success());
+    };
+    tokio::task::spawn_blocking(test).await.unwrap();
+    mount.end().unwrap();
+    assert!(!mount::is_mounted(folder.path()));
 }

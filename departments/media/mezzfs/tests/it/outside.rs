@@ -83,7 +83,7 @@ pub(crate) async fn mounted(manifest: &MountManifest, settings: &Settings) -> (M
     let folder = tempfile::tempdir().unwrap();
     let session = Session::open("test", manifest, None, settings).await.unwrap();
     let mount =
-        Mount::start(session.reader, session.recorder, folder.path(), mount::Audience::Owner).unwrap();
+        Mount::start(session.reader, session.recorder, folder.path(), mount::Options::default()).unwrap();
     (mount, folder)
 }
 

@@ -25,6 +25,12 @@ pub(crate) enum Fault {
     OtherRange,
     /// It says nothing until the client gives up.
     Silence,
+    /// It answers rightly, in chunks that do not tell the length.
+    Chunked,
+    /// It answers rightly and closes the connection without saying so.
+    Closing,
+    /// It tells of another place: the path with `/moved` before it.
+    Elsewhere,
 }
 
 /// The bytes of an object.
@@ -205,6 +211,12 @@ fn answer(
             return Err(std::io::ErrorKind::TimedOut.into());
         }
         Fault::OtherRange => range = range.start + 1..(range.end + 1).min(size),
+        Fault::Elsewhere if !path.starts_with("/moved") => {
+            return write!(
+                connection,
+                "HTTP/1.1 302 Found\r\nlocation: /moved{path}\r\ncontent-length: 0\r\n\r\n"
+            );
+        }
         _ => {}
     }
     let etag = served.etag.as_ref().map_or(String::new(), |etag| format!("etag: {etag}\r\n"));
@@ -221,12 +233,20 @@ fn answer(
     };
     // Counted before the client can know of it.
     state.bytes.fetch_add(sent.len() as u64, Ordering::Relaxed);
-    write!(
-        connection,
-        "HTTP/1.1 206 Partial\r\n{etag}content-range: bytes {first}-{last}/{size}\r\ncontent-length: {length}\r\n\r\n"
-    )?;
+    let head = format!("HTTP/1.1 206 Partial\r\n{etag}content-range: bytes {first}-{last}/{size}\r\n");
+    if fault == Fault::Chunked {
+        write!(connection, "{head}transfer-encoding: chunked\r\n\r\n")?;
+        for chunk in sent.chunks(100_000) {
+            write!(connection, "{:x}\r\n", chunk.len())?;
+            connection.write_all(chunk)?;
+            connection.write_all(b"\r\n")?;
+        }
+        return connection.write_all(b"0\r\n\r\n");
+    }
+    write!(connection, "{head}content-length: {length}\r\n\r\n")?;
     connection.write_all(sent)?;
     match fault {
+        Fault::Closing => Err(std::io::ErrorKind::ConnectionAborted.into()),
         Fault::ResetAfter(_) => {
             // A socket that is closed with a linger time of zero sends RST and not FIN.
             rustix::net::sockopt::set_socket_linger(&*connection, Some(std::time::Duration::ZERO)).unwrap();

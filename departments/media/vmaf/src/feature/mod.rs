@@ -143,6 +143,47 @@ fn needs_chroma(feature: &Feature, format: Format) -> Result<(), Error> {
     Ok(())
 }
 
+/// What is measured of a frame in one piece: features of one kind, which share their filtering, or one feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Adm,
+    /// Of the features that begin at this scale.
+    Vif {
+        first_scale: usize,
+    },
+    Motion,
+    /// The feature at this place.
+    One(usize),
+}
+
+impl Part {
+    /// The parts of a frame, those that take longest first, so that threads which share the last frame end together.
+    pub(crate) fn of(features: &[Checked]) -> Vec<Self> {
+        let mut parts: Vec<(usize, Self)> = Vec::new();
+        for (place, feature) in features.iter().enumerate() {
+            // Milliseconds of a frame of 1080 lines on one core, roughly.
+            let (cost, part) = match feature {
+                Checked::Vif { skip_scale0, .. } => {
+                    let first_scale = usize::from(*skip_scale0);
+                    ([14, 4][first_scale], Self::Vif { first_scale })
+                }
+                Checked::Adm(_) => (6, Self::Adm),
+                Checked::Motion(_) | Checked::FloatMotion(_) => (1, Self::Motion),
+                Checked::FloatVif(_) | Checked::FloatAdm(_) => (100, Self::One(place)),
+                Checked::Ciede | Checked::MsSsim(_) => (30, Self::One(place)),
+                Checked::Cambi(_) | Checked::PsnrHvs => (10, Self::One(place)),
+                Checked::Ssim(_) | Checked::SpeedChroma(_) => (3, Self::One(place)),
+                Checked::Psnr(_) | Checked::FloatPsnr => (1, Self::One(place)),
+            };
+            if parts.iter().all(|(_, known)| *known != part) {
+                parts.push((cost, part));
+            }
+        }
+        parts.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+        parts.into_iter().map(|(_, part)| part).collect()
+    }
+}
+
 /// The raw numbers of one frame, by feature; none where the feature skipped the frame.
 pub(crate) type Raw = Vec<Vec<f64>>;
 
@@ -172,43 +213,54 @@ impl Extractors {
         }
     }
 
-    /// Raw numbers of each rendition; `is_sampled` says whether subsampling keeps the frame.
-    pub(crate) fn extract(&mut self, job: &Job, is_sampled: bool) -> Result<Vec<Raw>, Error> {
+    /// Raw numbers of one part, of each rendition; `is_sampled` says whether subsampling keeps the frame.
+    pub(crate) fn extract(&mut self, part: Part, job: &Job, is_sampled: bool) -> Result<Vec<Raw>, Error> {
         let mut raws: Vec<Raw> = vec![vec![Vec::new(); self.features.len()]; job.distorted.len()];
         let features = Arc::clone(&self.features);
-        if is_sampled {
-            self.extract_adm(&features, job, &mut raws)?;
-            for skip in [0, 1] {
-                self.extract_vif(&features, job, skip, &mut raws)?;
+        match part {
+            Part::Adm if is_sampled => self.extract_adm(&features, job, &mut raws)?,
+            Part::Vif { first_scale } if is_sampled => {
+                self.extract_vif(&features, job, first_scale, &mut raws)?;
+            }
+            Part::Adm | Part::Vif { .. } => {}
+            Part::Motion => self.extract_motion(&features, job, is_sampled, &mut raws)?,
+            Part::One(place) => {
+                let feature = &features[place];
+                if is_sampled || feature.needs_every_frame() {
+                    for (distorted, raw) in job.distorted.iter().zip(&mut raws) {
+                        self.extract_one(feature, &job.reference, distorted, &mut raw[place])?;
+                    }
+                }
             }
         }
+        Ok(raws)
+    }
+
+    fn extract_motion(
+        &mut self,
+        features: &[Checked],
+        job: &Job,
+        is_sampled: bool,
+        raws: &mut [Raw],
+    ) -> Result<(), Error> {
         let mut differences = [None; 2];
         for (place, feature) in features.iter().enumerate() {
             if !is_sampled && !feature.needs_every_frame() {
                 continue;
             }
-            if let Checked::Motion(options) = feature {
-                let motion = self.motion_of(options, job, &mut differences)?;
-                for raw in &mut raws {
-                    raw[place].push(motion);
-                }
-                continue;
-            }
-            if let Checked::FloatMotion(options) = feature {
-                let motion = match &job.before[0] {
+            let motion = match feature {
+                Checked::Motion(options) => self.motion_of(options, job, &mut differences)?,
+                Checked::FloatMotion(options) => match &job.before[0] {
                     Some(before) if !options.force_zero => float::motion(self.isa, before, &job.reference),
                     _ => 0.0,
-                };
-                for raw in &mut raws {
-                    raw[place].push(motion);
-                }
-                continue;
-            }
-            for (distorted, raw) in job.distorted.iter().zip(&mut raws) {
-                self.extract_one(feature, &job.reference, distorted, &mut raw[place])?;
+                },
+                _ => continue,
+            };
+            for raw in &mut *raws {
+                raw[place].push(motion);
             }
         }
-        Ok(raws)
+        Ok(())
     }
 
     /// Motion of the reference; `differences` remembers filtered differences with the frames before.

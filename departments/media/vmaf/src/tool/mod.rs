@@ -57,7 +57,7 @@ Output
       --precision N         decimals of every number
   -q, --quiet               no progress
 Work
-      --threads N           threads (all cores unless given)
+      --threads N           threads in all, which read and measure (all cores unless given)
       --cpumask MASK        instruction sets not to use: 8 AVX2, 16 AVX-512, -1 all
       --gpumask MASK        taken and ignored
   -v, --version             print the version
