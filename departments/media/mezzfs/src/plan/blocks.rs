@@ -128,14 +128,11 @@ impl Blocks {
         }
     }
 
-    /// No reader wants these bytes any more: the blocks that lie wholly in them may go.
+    /// No reader wants these bytes any more: they count as read.
     pub fn skip(&mut self, object: u32, gap: &Range<u64>) {
         for id in self.meeting(object, gap) {
-            if let Some(block) = self.by_id.get_mut(&id)
-                && gap.start <= block.range.start
-                && block.range.end <= gap.end
-            {
-                block.read = block.len();
+            if let Some(block) = self.by_id.get_mut(&id) {
+                block.read += gap.end.min(block.range.end) - gap.start.max(block.range.start);
             }
         }
     }

@@ -409,6 +409,60 @@ mod tests {
         (0..len / step).map(move |i| Read { object: 0, offset: i * step, len: step })
     }
 
+    /// Seconds that reads take of an object 20 ms away, 50 MB/s for each request, when what is buffered is read at 2 GB/s.
+    fn seconds_far_away(reads: &[Read]) -> f64 {
+        const WAY: f64 = 0.02;
+        const FETCHED: f64 = 50e6;
+        const READ: f64 = 2e9;
+        let mut planner = adaptive(64 * MIB);
+        let mut arriving: Vec<(f64, BlockId)> = Vec::new();
+        let mut now = 0.0;
+        for read in reads {
+            let mut plan = planner.read(*read, &(0..1 << 40));
+            while plan.is_blocked {
+                now = arriving.iter().fold(f64::INFINITY, |first, (at, _)| at.min(first));
+                arriving.retain(|(at, block)| {
+                    *at > now || {
+                        planner.arrived(*block);
+                        false
+                    }
+                });
+                plan = planner.again(*read, &(0..1 << 40));
+            }
+            for Fetch { block, range, .. } in &plan.fetches {
+                arriving.push((now + WAY + (range.end - range.start) as f64 / FETCHED, *block));
+            }
+            let needed = arriving.iter().filter(|(_, block)| plan.needed.contains(block));
+            now = needed.fold(now, |last, (at, _)| at.max(last)) + read.len as f64 / READ;
+            arriving.retain(|(at, block)| {
+                *at > now || {
+                    planner.arrived(*block);
+                    false
+                }
+            });
+        }
+        now
+    }
+
+    #[test]
+    fn a_reader_that_skips_waits_hardly_more_than_one_that_does_not() {
+        let all: Vec<Read> = sequential(1 << 30, MIB).collect();
+        let rate =
+            |reads: &[Read]| reads.iter().map(|read| read.len as f64).sum::<f64>() / seconds_far_away(reads);
+        // Runs that begin and end in the middle of blocks.
+        let (run, period) = (40_000_000, 50_000_000);
+        let skipping: Vec<Read> = (0..20)
+            .flat_map(|i| {
+                sequential(run, MIB)
+                    .chain(std::iter::once(Read { object: 0, offset: run / MIB * MIB, len: run % MIB }))
+                    .map(move |read| Read { offset: i * period + read.offset, ..read })
+            })
+            .collect();
+        let (all, skipping) = (rate(&all), rate(&skipping));
+        assert!(all > 550e6, "{all}");
+        assert!(skipping > all / 1.15, "{skipping} beside {all}");
+    }
+
     #[test]
     fn a_sequential_reader_misses_once_and_fetches_each_byte_once() {
         let outcome = simulate(adaptive(64 * MIB), sequential(1 << 30, 128 * KIB), |_| 0..1 << 30);

@@ -162,7 +162,7 @@ pub struct Strides {
 }
 
 impl Strides {
-    /// Takes a read up. The gaps that a stream has left out for good, if it has just jumped as was known.
+    /// Takes a read up. The gaps that a stream has left out for good, each once, if it has just jumped as was known.
     pub fn push(&mut self, read: &Read) -> Vec<Range<u64>> {
         if read.len == 0 {
             return Vec::new();
@@ -190,11 +190,15 @@ impl Strides {
             return Vec::new();
         };
         stream.last_use = now;
+        let is_certain = |stream: &Stream| stream.stride().is_some_and(|stride| stride.is_certain);
+        let was_certain = is_certain(stream);
         stream.jump(read);
-        if stream.stride().is_none_or(|stride| !stride.is_certain) {
+        if !is_certain(stream) {
             return Vec::new();
         }
-        stream.runs.iter().zip(stream.runs.iter().skip(1)).map(|(run, next)| run.end..next.start).collect()
+        let told = if was_certain { stream.runs.len() - 2 } else { 0 };
+        let jumps = stream.runs.iter().zip(stream.runs.iter().skip(1));
+        jumps.skip(told).map(|(run, next)| run.end..next.start).collect()
     }
 
     fn add(&mut self, stream: Stream) {
@@ -363,9 +367,10 @@ mod tests {
     fn gaps_of_a_stride_are_told_when_it_is_certain() {
         let mut strides = Strides::default();
         let told: Vec<Vec<Range<u64>>> =
-            runs(3, 2 * MIB, 10 * MIB, MIB).iter().map(|read| strides.push(read)).collect();
+            runs(4, 2 * MIB, 10 * MIB, MIB).iter().map(|read| strides.push(read)).collect();
         assert_eq!(told[4], [2 * MIB..10 * MIB, 12 * MIB..20 * MIB]);
-        assert!(told.iter().enumerate().all(|(i, gaps)| i == 4 || gaps.is_empty()));
+        assert_eq!(told[6], vec![22 * MIB..30 * MIB; 1]);
+        assert!(told.iter().enumerate().all(|(i, gaps)| i == 4 || i == 6 || gaps.is_empty()));
         let gaps = strides.gaps();
         assert!(gaps.has(0, &(2 * MIB..10 * MIB)) && !gaps.has(1, &(2 * MIB..10 * MIB)));
         assert!(!gaps.has(0, &(2 * MIB..11 * MIB)));
