@@ -6,6 +6,7 @@
 //! are compared in the same run: a figure counts only where all numbers agree.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -70,6 +71,14 @@ struct Case {
     renditions: usize,
     /// How many times as fast it is to be.
     wanted: f64,
+}
+
+impl Case {
+    /// Which renditions: where it is one, that in the middle.
+    fn which(&self) -> Range<usize> {
+        let first = if self.renditions == 1 { RATE_FACTORS.len() / 2 } else { 0 };
+        first..first + self.renditions
+    }
 }
 
 const CASES: &[Case] = &[
@@ -162,8 +171,8 @@ impl Clips {
         self.path(&format!("{index}.y4m"))
     }
 
-    /// A reference with fine structure, edges and grain, and so many of its encodes.
-    fn make(ffmpeg: PathBuf, frames: usize, renditions: usize) -> Result<Self, AnyError> {
+    /// A reference with fine structure, edges and grain, and these of its encodes.
+    fn make(ffmpeg: PathBuf, frames: usize, renditions: Range<usize>) -> Result<Self, AnyError> {
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory)? } else { tempfile::tempdir()? };
         let clips = Self { folder, ffmpeg, frames };
@@ -184,7 +193,7 @@ impl Clips {
             &count,
             &clips.path("reference.y4m"),
         ])?;
-        for (index, factor) in RATE_FACTORS.iter().take(renditions).enumerate() {
+        for index in renditions {
             let encoded = clips.path("encoded.mp4");
             clips.encode(&[
                 "-i",
@@ -194,7 +203,7 @@ impl Clips {
                 "-preset",
                 "veryfast",
                 "-crf",
-                &factor.to_string(),
+                &RATE_FACTORS[index].to_string(),
                 &encoded,
             ])?;
             clips.encode(&["-i", &encoded, "-pix_fmt", "yuv420p", &clips.rendition(index)])?;
@@ -213,7 +222,7 @@ impl Clips {
 fn run(arguments: &Arguments) -> Result<bool, AnyError> {
     let ffmpeg = imageio_ffmpeg()?;
     let libvmaf = std::env::var_os(LIBVMAF_VARIABLE).map(PathBuf::from);
-    let clips = Clips::make(ffmpeg.clone(), arguments.frames, RATE_FACTORS.len())?;
+    let clips = Clips::make(ffmpeg.clone(), arguments.frames, 0..RATE_FACTORS.len())?;
     println!(
         "1920x1080, 8 bit, 4:2:0; one thread; milliseconds of the processor a frame (wall), least of {}",
         arguments.rounds
@@ -247,7 +256,7 @@ fn run(arguments: &Arguments) -> Result<bool, AnyError> {
     }
     if is_chosen(arguments, "two threads") {
         let case = &CASES[0];
-        let clips = Clips::make(ffmpeg, arguments.frames * LONGER, case.renditions)?;
+        let clips = Clips::make(ffmpeg, arguments.frames * LONGER, case.which())?;
         let (mut one, mut two, mut pair) = (Took::NEVER, Took::NEVER, Duration::MAX);
         for _ in 0..arguments.rounds {
             one = one.least(clips.ours(case, clips.frames, 1)?);
@@ -298,9 +307,7 @@ impl Clips {
     fn our_command(&self, case: &Case, frames: usize, threads: usize) -> Result<Command, AnyError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([SCORE, "-q", "-r", &self.path("reference.y4m")]);
-        for index in 0..case.renditions {
-            let rendition = RATE_FACTORS.len() / 2 + index;
-            let rendition = if case.renditions == 1 { rendition } else { index };
+        for (index, rendition) in case.which().enumerate() {
             command.args(["-d", &self.rendition(rendition), "-o", &self.path(&format!("ours-{index}.xml"))]);
         }
         command.args(["--threads", &threads.to_string(), "--frame_cnt", &frames.to_string()]);
@@ -356,8 +363,7 @@ impl Clips {
         score: impl Fn(&str, &str) -> Result<Took, AnyError>,
     ) -> Result<Took, AnyError> {
         let mut total = Took { cpu: Duration::ZERO, wall: Duration::ZERO };
-        for index in 0..case.renditions {
-            let rendition = if case.renditions == 1 { RATE_FACTORS.len() / 2 } else { index };
+        for (index, rendition) in case.which().enumerate() {
             let took = score(&self.rendition(rendition), &self.path(&format!("peer-{index}.xml")))?;
             total = Took { cpu: total.cpu + took.cpu, wall: total.wall + took.wall };
         }
