@@ -311,7 +311,7 @@ impl Bench {
             if let Some(peer) = peer {
                 let (peer_time, peer_answer) = timed(peer.port, &self.peers_query(&peers_text, LAST), times)?;
                 let sum = |values: Vec<f64>| values.iter().filter(|value| !value.is_nan()).sum::<f64>();
-                let (one, other) = (sum(ours_values(&our_answer)?), sum(peers_values_of_all(&peer_answer)?));
+                let (one, other) = (sum(ours_values(&our_answer)?), sum(peers_values(&peer_answer)?));
                 if one != other {
                     return Err(format!("{name}: ours is {one}, the peer's is {other}").into());
                 }
@@ -436,10 +436,6 @@ fn ours_values(body: &[u8]) -> Result<Vec<f64>, AnyError> {
 }
 
 fn peers_values(body: &[u8]) -> Result<Vec<f64>, AnyError> {
-    peers_values_of_all(body)
-}
-
-fn peers_values_of_all(body: &[u8]) -> Result<Vec<f64>, AnyError> {
     let answer: Value = serde_json::from_slice(body)?;
     let results = answer["data"]["result"].as_array().ok_or("no result")?;
     let points = results.iter().flat_map(|result| result["values"].as_array().into_iter().flatten());
