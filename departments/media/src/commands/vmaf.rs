@@ -28,7 +28,11 @@ pub(super) fn command() -> Command {
                 .trailing_var_arg(true),
         )
         .args_conflicts_with_subcommands(true)
-        .subcommand(compare::command())
+        // libvmaf's `--help` goes to the tool; clap takes the flag from all below as well.
+        .subcommand(
+            compare::command()
+                .arg(Arg::new("help").short('h').long("help").action(ArgAction::Help).help("Print help")),
+        )
 }
 
 pub(super) async fn run(
@@ -49,4 +53,20 @@ pub(super) async fn run(
         )
     })?;
     Ok(ExitCode::from(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_has_help_of_its_own() {
+        for flag in ["-h", "--help"] {
+            let refused = command().try_get_matches_from(["vmaf", "compare", flag]).unwrap_err();
+            assert_eq!(refused.kind(), clap::error::ErrorKind::DisplayHelp);
+            // What is libvmaf's goes to the tool as it is.
+            let matches = command().try_get_matches_from(["vmaf", flag]).unwrap();
+            assert_eq!(matches.get_many::<String>("arguments").unwrap().collect::<Vec<_>>(), [flag]);
+        }
+    }
 }
