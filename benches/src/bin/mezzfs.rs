@@ -19,10 +19,10 @@ use backlot_benches::mezz::mounts::{BUCKET, Mounted, OBJECT, Who};
 use backlot_benches::mezz::patterns::{Pattern, Reading, SCATTERED};
 use backlot_benches::mezz::server::Pieces;
 use backlot_benches::statistics::median;
-use backlot_mezzfs::Location;
 use backlot_mezzfs::meters::Meters;
 use backlot_mezzfs::plan::Parallel;
 use backlot_mezzfs::source::{Clients, Patience, Source};
+use backlot_mezzfs::{Location, Room};
 use clap::Parser;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
@@ -35,8 +35,8 @@ struct Arguments {
     /// A small object and one run: shows that everything works, not how fast it is.
     #[arg(long)]
     quick: bool,
-    /// The object's size in MiB.
-    #[arg(long, default_value_t = 256)]
+    /// The object's size in MiB; the article's dense case is 1 GiB.
+    #[arg(long, default_value_t = 1024)]
     size: u64,
     /// Runs of each case; the middle one counts.
     #[arg(long, default_value_t = 3)]
@@ -81,6 +81,8 @@ const RATE: f64 = 50e6;
 const FIXED: u64 = 8 << 20;
 /// The article's sparse case: 32 MiB in pieces of 64 KiB.
 const PIECES: u64 = 512;
+/// Programs that read at a time: as many as encoders of shots that one machine runs.
+const CROWD: usize = 16;
 
 fn main() -> ExitCode {
     let mut raw = std::env::args().skip(1);
@@ -208,7 +210,8 @@ impl Bench {
         let cases = [
             ("sequential", Pattern::Sequential),
             ("40 MB, skip 10 MB", Pattern::Strided),
-            ("scattered 64 KiB", Pattern::Scattered(self.pieces)),
+            ("scattered 64 KiB", Pattern::Scattered { count: self.pieces, readers: 1 }),
+            ("the same, 16 readers", Pattern::Scattered { count: self.pieces, readers: CROWD }),
         ];
         for (name, pattern) in cases {
             let ours = self.case(&Who::ours(), port, pattern, &mut proxy)?;
@@ -258,11 +261,11 @@ impl Bench {
                     verdict("of the raw rate, with --direct", direct.rate / raw, target::OF_RAW);
                 }
                 Pattern::Strided => below("sequential over this", sequential / ours.rate, target::STRIDED),
-                Pattern::Scattered(_) => {
+                Pattern::Scattered { readers, .. } => {
                     if let Some(ratio) = rclone {
                         verdict("over rclone", ratio, target::OVER_RCLONE_SPARSE);
                     }
-                    if proxy.is_some() {
+                    if proxy.is_some() && readers == 1 {
                         // Nobody knows the next place before the read before has ended.
                         let least = ROUND_TRIP_MS as f64 / 1e3 + SCATTERED as f64 / RATE;
                         let most = SCATTERED as f64 / 1e6 / least;
@@ -344,9 +347,9 @@ impl Bench {
         self.ranges(size, move |range| {
             let source = Arc::clone(&source);
             async move {
-                let mut out = Vec::with_capacity((range.end - range.start) as usize);
+                let mut out = Room::new((range.end - range.start) as usize);
                 source.read(range, &mut out).await?;
-                Ok(out.len() as u64)
+                Ok(out.filled().len() as u64)
             }
         })
     }
@@ -388,7 +391,10 @@ impl Bench {
     }
 
     fn fixed_against_adaptive(&self, port: u16) -> Result<(), AnyError> {
-        for (name, pattern) in [("dense", Pattern::Sequential), ("sparse", Pattern::Scattered(self.pieces))] {
+        for (name, pattern) in [
+            ("dense", Pattern::Sequential),
+            ("sparse", Pattern::Scattered { count: self.pieces, readers: 1 }),
+        ] {
             let fixed = |is_split| Who::Ours { fixed: Some(FIXED), is_split, cache: None, is_direct: false };
             let one = self.case(&fixed(false), port, pattern, &mut None)?;
             let split = self.case(&fixed(true), port, pattern, &mut None)?;

@@ -18,8 +18,13 @@ pub const SCATTERED: u64 = 64 << 10;
 pub enum Pattern {
     /// All of them.
     Sequential,
-    /// This many pieces of 64 KiB from all over the file.
-    Scattered(u64),
+    /// This many pieces of 64 KiB from all over the file, by this many programs that share them.
+    Scattered {
+        /// The pieces.
+        count: u64,
+        /// The programs.
+        readers: usize,
+    },
     /// 40 MB, then 10 MB are left out, and so on.
     Strided,
 }
@@ -36,12 +41,16 @@ impl Pattern {
                 .step_by(50_000_000)
                 .flat_map(|start| run(start, (start + 40_000_000).min(size)))
                 .collect(),
-            Self::Scattered(count) => {
+            Self::Scattered { count, .. } => {
                 let places = (size / SCATTERED).max(1);
                 let mut random = fastrand::Rng::with_seed(7);
                 (0..count).map(|_| (random.u64(0..places) * SCATTERED, SCATTERED.min(size))).collect()
             }
         }
+    }
+
+    fn readers(self) -> usize {
+        if let Self::Scattered { readers, .. } = self { readers.max(1) } else { 1 }
     }
 }
 
@@ -81,14 +90,17 @@ impl Reading {
         let file = File::open(path)?;
         let reads = pattern.reads(file.metadata()?.len());
         let bytes = reads.iter().map(|(_, len)| len).sum();
-        let mut marks = Vec::with_capacity((bytes / PAGE) as usize + reads.len());
-        let mut buffer = vec![0; CHUNK as usize];
+        let share = reads.len().div_ceil(pattern.readers()).max(1);
         let begun = Instant::now();
-        for &(offset, len) in &reads {
-            let piece = &mut buffer[..len as usize];
-            file.read_exact_at(piece, offset)?;
-            marks.extend(self::marks(piece));
-        }
+        let shares: io::Result<Vec<Vec<[u8; 8]>>> = std::thread::scope(|scope| {
+            let readers: Vec<_> = reads
+                .chunks(share)
+                .map(|reads| scope.spawn(|| read_marks(&File::open(path)?, reads)))
+                .collect();
+            let gone = || io::Error::other("a reader has panicked");
+            readers.into_iter().map(|reader| reader.join().map_err(|_| gone())?).collect()
+        });
+        let marks = shares?.concat();
         let seconds = begun.elapsed().as_secs_f64();
         Ok(Self { file, reads, marks, timed: Timed { bytes, seconds } })
     }
@@ -116,6 +128,20 @@ impl Reading {
     }
 }
 
+/// Reads pieces, and gives the beginning of each page.
+fn read_marks(file: &File, reads: &[(u64, u64)]) -> io::Result<Vec<[u8; 8]>> {
+    // At a page, as cp and cat have theirs.
+    let mut buffer = vec![0; (CHUNK + PAGE) as usize];
+    let begin = buffer.as_ptr().align_offset(PAGE as usize) % PAGE as usize;
+    let mut found = Vec::new();
+    for &(offset, len) in reads {
+        let piece = &mut buffer[begin..][..len as usize];
+        file.read_exact_at(piece, offset)?;
+        found.extend(marks(piece));
+    }
+    Ok(found)
+}
+
 /// The first bytes of each page.
 fn marks(bytes: &[u8]) -> impl Iterator<Item = [u8; 8]> {
     bytes.chunks(PAGE as usize).map(|page| std::array::from_fn(|at| page.get(at).copied().unwrap_or(0)))
@@ -130,7 +156,7 @@ mod tests {
         let total = |pattern: Pattern, size| pattern.reads(size).iter().map(|(_, len)| len).sum::<u64>();
         assert_eq!(total(Pattern::Sequential, 10_000_001), 10_000_001);
         assert_eq!(total(Pattern::Strided, 120_000_000), 100_000_000);
-        assert_eq!(total(Pattern::Scattered(9), 1 << 30), 9 * SCATTERED);
+        assert_eq!(total(Pattern::Scattered { count: 9, readers: 2 }, 1 << 30), 9 * SCATTERED);
     }
 
     #[test]
@@ -143,6 +169,9 @@ mod tests {
         let reading = Reading::of(&one, Pattern::Sequential).unwrap();
         assert_eq!(reading.timed.bytes, 100_000);
         reading.compare(&other).unwrap();
+        let shared = Reading::of(&one, Pattern::Scattered { count: 5, readers: 3 }).unwrap();
+        assert_eq!((shared.timed.bytes, shared.marks.len() as u64), (5 * SCATTERED, 5 * SCATTERED / PAGE));
+        shared.compare(&other).unwrap();
         bytes[99_999] = 2;
         std::fs::write(&other, &bytes).unwrap();
         assert!(reading.compare(&other).is_err());

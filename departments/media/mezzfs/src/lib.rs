@@ -46,6 +46,7 @@ pub mod plan;
 pub mod put;
 pub mod reader;
 pub mod replay;
+mod room;
 pub mod seal;
 pub mod session;
 pub mod source;
@@ -54,3 +55,4 @@ pub mod tree;
 
 pub use error::Error;
 pub use location::{Location, S3Location};
+pub use room::Room;

@@ -11,7 +11,7 @@ use crate::manifest::{LARGEST, ObjectManifest};
 use crate::meters::Meters;
 use crate::seal::{ObjectKey, TAG, WrappingKey};
 use crate::source::{Clients, Source};
-use crate::{Error, Location};
+use crate::{Error, Location, Room};
 
 /// What objects are opened with.
 #[derive(Clone, Debug)]
@@ -39,9 +39,9 @@ impl Opener {
         if source.size() > LARGEST {
             return Err(Error::manifest(source.place(), format!("it is larger than {LARGEST} bytes")));
         }
-        let mut text = Vec::with_capacity(source.size() as usize);
+        let mut text = Room::new(source.size() as usize);
         source.read(0..source.size(), &mut text).await?;
-        Ok(text)
+        Ok(text.filled().to_vec())
     }
 }
 
@@ -153,11 +153,11 @@ impl Object {
         }
     }
 
-    /// Appends the bytes of a range.
+    /// Reads the bytes of a range.
     ///
     /// # Errors
-    /// Whatever keeps any of them from being read and known to be right; what was appended is not to be used then.
-    pub(crate) async fn fetch(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Whatever keeps any of them from being read and known to be right; what has come is not to be used then.
+    pub(crate) async fn fetch(&self, range: Range<u64>, out: &mut Room) -> Result<(), Error> {
         let fetched = self.fetch_all(range, out).await;
         if fetched.is_err() {
             Meters::add(&self.meters.fetches_failed, 1);
@@ -165,7 +165,7 @@ impl Object {
         fetched
     }
 
-    async fn fetch_all(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+    async fn fetch_all(&self, range: Range<u64>, out: &mut Room) -> Result<(), Error> {
         match &self.layout {
             Layout::Plain(stored) => stored.read(range, out).await?,
             Layout::Parts(parts) => {
@@ -201,8 +201,8 @@ impl Parts {
             .await
     }
 
-    /// Appends bytes of a part.
-    async fn read(&self, part: usize, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+    /// Reads bytes of a part.
+    async fn read(&self, part: usize, range: Range<u64>, out: &mut Room) -> Result<(), Error> {
         let stored = self.part(part).await?;
         let (Some(key), Some(encryption)) = (&self.key, &self.manifest.encryption) else {
             return stored.read(range, out).await;
@@ -211,9 +211,9 @@ impl Parts {
         let (first, last) = (range.start / segment, (range.end - 1) / segment);
         let sealed_segment = segment + TAG;
         let sealed_end = ((last + 1) * sealed_segment).min(self.manifest.stored_size(part));
-        let mut sealed = Vec::with_capacity((sealed_end - first * sealed_segment) as usize);
+        let mut sealed = Room::new((sealed_end - first * sealed_segment) as usize);
         stored.read(first * sealed_segment..sealed_end, &mut sealed).await?;
-        for (number, bytes) in (first..).zip(sealed.chunks_mut(sealed_segment as usize)) {
+        for (number, bytes) in (first..).zip(sealed.filled_mut().chunks_mut(sealed_segment as usize)) {
             let opened = key.open(part as u32, number as u32, bytes).ok_or_else(|| Error::Tampered {
                 object: self.manifest.name.clone(),
                 part,
@@ -223,7 +223,7 @@ impl Parts {
             let end = (start + segment).min(plain);
             let from = range.start.max(start) - start;
             let to = range.end.min(end) - start;
-            out.extend_from_slice(&opened[from as usize..to as usize]);
+            out.push(&opened[from as usize..to as usize]);
         }
         Ok(())
     }

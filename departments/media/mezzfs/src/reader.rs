@@ -230,7 +230,7 @@ impl Reader {
                 let fetched = match inner.requests.acquire().await {
                     Ok(_permit) => {
                         let mut buffer = inner.spare.take((fetch.range.end - fetch.range.start) as usize);
-                        let fetched = object.fetch(fetch.range.clone(), &mut buffer.bytes).await;
+                        let fetched = object.fetch(fetch.range.clone(), &mut buffer.room).await;
                         fetched.map(|()| buffer.freeze())
                     }
                     Err(_) => Err(Error::Unreachable {

@@ -2,24 +2,33 @@
 //!
 //! A buffer of several megabytes that is freed goes back to the system, and the next one comes from it page by page, each
 //! cleared anew; that costs more than receiving the bytes. So the buffer of a block that is forgotten is kept for the next
-//! block. Kept and lent buffers together are never more than the mount may buffer and a little ([`BESIDE`]).
+//! block. Kept and lent buffers together never hold more than the mount may buffer and a little ([`BESIDE`]).
 //!
-//! What is buffered begins at a page. Blocks do so in their object, and the kernel takes what it is given over page by page:
-//! pages that lie across its own would be copied in two pieces each, from addresses that copying is slowest from.
+//! Most have the same long room, of which only pages that were once written to are memory. So one fits every block, the short
+//! ones that a mount begins with and the long ones of a reader in sequence, and what counts is how far it was written.
+//!
+//! Each begins at a page: blocks do so in their object, and the kernel takes what it is given over page by page, which
+//! are fastest to copy where they lie like its own. Of long blocks the pages are huge where the system has such: there is a
+//! five-hundredth of them to be made, and to be looked up in each copy.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use memmap2::{Advice, MmapMut};
+
+use crate::room::Room;
 
 /// What there may be beside what is buffered, in bytes: two blocks of the longest length. A reader in sequence needs as
 /// many as blocks become used up between two fetches.
 const BESIDE: usize = 8 << 20;
 /// The shortest buffer that is worth keeping. The allocator keeps shorter ones itself.
 const SHORTEST: usize = 256 << 10;
-/// Longer buffers have lengths that are multiples of this, so that one fits many blocks.
-const STEP: usize = 1 << 20;
-/// The kernel's pages, or a part of them where they are larger.
-const PAGE: usize = 4096;
+/// What the room of a buffer is a multiple of: more than a block of the longest length and what is added to a last one.
+const ROOM: usize = 8 << 20;
+/// The same for shorter blocks, of which there are many where reads are scattered.
+const SHORT_ROOM: usize = 1 << 20;
+/// Huge pages.
+const HUGE: usize = 2 << 20;
 
 /// The spare buffers of a mount.
 #[derive(Debug)]
@@ -30,9 +39,16 @@ pub(crate) struct Spare {
 
 #[derive(Debug, Default)]
 struct State {
-    kept: Vec<Vec<u8>>,
-    /// The room of all buffers, kept or lent, that are worth keeping.
-    room: usize,
+    kept: Vec<Pages>,
+    /// How much memory all buffers are, kept or lent, that are worth keeping.
+    held: usize,
+}
+
+/// Pages, and how far they were ever written.
+#[derive(Debug)]
+struct Pages {
+    map: MmapMut,
+    written: usize,
 }
 
 impl Spare {
@@ -47,62 +63,73 @@ impl Spare {
     }
 
     /// An empty buffer with room for this many bytes, which comes back when it is dropped.
-    pub(crate) fn take(self: &Arc<Self>, room: usize) -> Buffer {
+    pub(crate) fn take(self: &Arc<Self>, length: usize) -> Buffer {
         let home = Arc::clone(self);
-        if room < SHORTEST {
-            return Buffer { bytes: Vec::with_capacity(room), begin: 0, home };
+        let on_heap = || Buffer { room: Room::new(length), written: 0, home: Arc::clone(self) };
+        if length < SHORTEST {
+            return on_heap();
         }
-        let room = room.saturating_add(PAGE);
+        let Some(mut pages) = self.state().take(length).or_else(|| Pages::new(length)) else {
+            return on_heap();
+        };
+        let huge = length / HUGE * HUGE;
+        if huge > 0 {
+            // A system that has none goes on with the pages that it has.
+            let _ = pages.map.advise_range(Advice::HugePage, 0, huge);
+        }
         let mut state = self.state();
-        // The tightest that fits. One that is much longer would hold memory that is not counted.
-        let fits = (0..state.kept.len()).filter(|&at| (room..=room * 2).contains(&state.kept[at].capacity()));
-        if let Some(at) = fits.min_by_key(|&at| state.kept[at].capacity()) {
-            return Buffer::at_page(state.kept.swap_remove(at), home);
-        }
-        let room = (room - PAGE).checked_next_multiple_of(STEP).unwrap_or(room).saturating_add(PAGE);
-        let bytes: Vec<u8> = Vec::with_capacity(room);
-        state.room += bytes.capacity();
-        // What does not fit makes room for what does.
-        while state.room > self.most
-            && let Some(other) = state.kept.pop()
+        state.held += length.saturating_sub(pages.written);
+        pages.written = pages.written.max(length);
+        // What is too much goes, those that hold least first: others can do what they can.
+        while state.held > self.most
+            && let Some(at) = (0..state.kept.len()).min_by_key(|&at| state.kept[at].written)
         {
-            state.room -= other.capacity();
+            state.held -= state.kept.swap_remove(at).written;
         }
-        Buffer::at_page(bytes, home)
+        Buffer { room: Room::at(pages.map, length), written: pages.written, home }
     }
 
-    fn put(&self, mut bytes: Vec<u8>) {
-        if bytes.capacity() < SHORTEST {
-            return;
-        }
-        bytes.clear();
+    fn put(&self, pages: Pages) {
         let mut state = self.state();
-        if state.room <= self.most {
-            state.kept.push(bytes);
+        if state.held <= self.most {
+            state.kept.push(pages);
         } else {
-            state.room = state.room.saturating_sub(bytes.capacity());
+            state.held = state.held.saturating_sub(pages.written);
         }
+    }
+}
+
+impl State {
+    /// The buffer that was written nearest to as far as this one will be. One that was written much further would hold memory
+    /// that is not counted.
+    fn take(&mut self, length: usize) -> Option<Pages> {
+        let fits = |pages: &Pages| pages.map.len() >= length && pages.written <= length.saturating_mul(2);
+        let at = (0..self.kept.len())
+            .filter(|&at| fits(&self.kept[at]))
+            .min_by_key(|&at| self.kept[at].written.abs_diff(length))?;
+        Some(self.kept.swap_remove(at))
+    }
+}
+
+impl Pages {
+    /// New ones; none where the system gives none.
+    fn new(length: usize) -> Option<Self> {
+        let room = if length < SHORT_ROOM { SHORT_ROOM } else { ROOM };
+        let map = MmapMut::map_anon(length.checked_next_multiple_of(room)?).ok()?;
+        Some(Self { map, written: 0 })
     }
 }
 
 /// A buffer that is lent.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    /// Whatever is to be buffered is appended.
-    pub(crate) bytes: Vec<u8>,
-    /// What lies before it, up to a page.
-    begin: usize,
+    /// What is to be filled.
+    pub(crate) room: Room,
+    written: usize,
     home: Arc<Spare>,
 }
 
 impl Buffer {
-    fn at_page(mut bytes: Vec<u8>, home: Arc<Spare>) -> Self {
-        // The distance may be unknown, which costs speed and nothing else.
-        let begin = bytes.as_ptr().align_offset(PAGE).min(PAGE) % PAGE;
-        bytes.resize(begin, 0);
-        Self { bytes, begin, home }
-    }
-
     /// Its bytes, whose buffer comes back when the last of them are dropped.
     pub(crate) fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
@@ -111,13 +138,15 @@ impl Buffer {
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes[self.begin..]
+        self.room.filled()
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.home.put(std::mem::take(&mut self.bytes));
+        if let Some(map) = std::mem::take(&mut self.room).into_pages() {
+            self.home.put(Pages { map, written: self.written });
+        }
     }
 }
 
@@ -125,41 +154,53 @@ impl Drop for Buffer {
 mod tests {
     use super::*;
 
+    const MIB: usize = 1 << 20;
+
+    /// How many are kept, and how much memory all are.
+    fn kept_and_held(spare: &Spare) -> (usize, usize) {
+        let state = spare.state();
+        (state.kept.len(), state.held)
+    }
+
     #[test]
     fn a_buffer_comes_back_when_its_last_bytes_are_dropped() {
         let spare = Arc::new(Spare::new(8 << 20));
-        let mut buffer = spare.take(1 << 20);
-        buffer.bytes.extend_from_slice(b"slate");
-        let place = buffer.bytes.as_ptr();
+        let mut buffer = spare.take(MIB);
+        buffer.room.push(b"slate");
+        let place = buffer.as_ref().as_ptr();
         let bytes = buffer.freeze();
         let tail = bytes.slice(2..);
         drop(bytes);
-        let other = spare.take(1 << 20);
-        assert_ne!(other.bytes.as_ptr(), place);
-        assert_eq!((&tail[..], tail.as_ptr() as usize % PAGE), (b"ate".as_slice(), 2));
+        assert!(spare.state().kept.is_empty());
+        assert_eq!((&tail[..], tail.as_ptr() as usize % 4096), (b"ate".as_slice(), 2));
         drop(tail);
-        let again = spare.take(1 << 20);
-        assert!(again.bytes.as_ptr() == place && again.as_ref().is_empty());
+        let mut again = spare.take(MIB);
+        assert_eq!((again.as_ref().len(), again.room.rest().as_ptr()), (0, place));
     }
 
     #[test]
     fn kept_and_lent_are_bounded() {
         let spare = Arc::new(Spare::new(16 << 20));
-        let lent: Vec<Buffer> = (0..10).map(|_| spare.take(4 << 20)).collect();
+        let lent: Vec<Buffer> = (0..10).map(|_| spare.take(4 * MIB)).collect();
         drop(lent);
-        // Those beyond 24 MiB, with the page beside each, went back to the system.
-        assert_eq!(spare.state().kept.len(), 5);
-        // Neither a short request nor a long one gets them; what does not fit makes room.
-        assert_eq!(spare.take(1 << 20).bytes.capacity(), (1 << 20) + PAGE);
-        assert!(spare.take(6 << 20).bytes.capacity() >= 6 << 20);
-        assert!(spare.state().room <= 24 << 20, "{}", spare.state().room);
+        assert_eq!(kept_and_held(&spare), (6, 24 * MIB));
+        // A short block does not get what holds much more than it needs; others go for it.
+        let short = spare.take(MIB);
+        assert_eq!((short.written, kept_and_held(&spare)), (MIB, (5, 21 * MIB)));
+        // A long one gets what is there, and what it needs more counts.
+        let long = spare.take(6 * MIB);
+        assert_eq!((long.written, kept_and_held(&spare)), (6 * MIB, (4, 23 * MIB)));
+        drop((short, long));
+        assert_eq!(kept_and_held(&spare), (6, 23 * MIB));
     }
 
     #[test]
-    fn the_tightest_buffer_is_taken() {
+    fn what_was_written_nearest_as_far_is_taken() {
         let spare = Arc::new(Spare::new(64 << 20));
-        let lent = [6 << 20, 4 << 20, 5 << 20].map(|room| spare.take(room));
-        drop(lent);
-        assert_eq!(spare.take(7 << 19).bytes.capacity(), (4 << 20) + PAGE);
+        drop([6, 1, 3].map(|length| spare.take(length * MIB)));
+        for (length, written) in [(5 * MIB, 6 * MIB), (20 * MIB, 20 * MIB), (7 * MIB, 7 * MIB)] {
+            assert_eq!(spare.take(length).written, written);
+        }
+        assert_eq!(spare.take(100).room.left(), 100);
     }
 }

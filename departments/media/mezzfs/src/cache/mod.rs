@@ -18,10 +18,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use backlot_store::Digest;
 
 pub use self::entry::Entry;
-use crate::Error;
 use crate::cache::peer::Peer;
 use crate::meters::Meters;
 use crate::source::Source;
+use crate::{Error, Room};
 
 /// A folder of entries.
 #[derive(Clone, Debug)]
@@ -210,11 +210,11 @@ impl Cached {
         self.source.size()
     }
 
-    /// Appends these bytes to `out`: from this machine, from a peer, or from the origin.
+    /// Reads these bytes: from this machine, from a peer, or from the origin. `out` has room for them.
     ///
     /// # Errors
     /// As [`Source::read`].
-    pub async fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub async fn read(&self, range: Range<u64>, out: &mut Room) -> Result<(), Error> {
         let wanted = range.end - range.start;
         let meters = &self.cache.meters;
         if let Some(entry) = &self.entry
@@ -227,21 +227,21 @@ impl Cached {
             };
             if let Ok(Some(bytes)) = tokio::task::spawn_blocking(read).await {
                 Meters::add(&meters.cache_bytes, wanted);
-                out.extend_from_slice(&bytes);
+                out.push(&bytes);
                 return Ok(());
             }
         }
-        let begin = out.len();
+        let begin = out.filled().len();
         for peer in self.cache.peers.iter().filter(|_| !self.source.is_local()) {
             if peer.read(self.source.identity(), &range, out).await {
                 Meters::add(&meters.peer_bytes, wanted);
-                self.keep(range, &out[begin..]).await;
+                self.keep(range, &out.filled()[begin..]).await;
                 return Ok(());
             }
             out.truncate(begin);
         }
         self.source.read(range.clone(), out).await?;
-        self.keep(range, &out[begin..]).await;
+        self.keep(range, &out.filled()[begin..]).await;
         Ok(())
     }
 

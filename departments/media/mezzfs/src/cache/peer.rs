@@ -22,8 +22,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use url::Url;
 
-use crate::Error;
 use crate::cache::Cache;
+use crate::{Error, Room};
 
 /// The variable that holds the token of the shared cache.
 pub const TOKEN_VARIABLE: &str = "BACKLOT_MEZZ_PEER_TOKEN";
@@ -66,8 +66,8 @@ impl Peer {
         Ok(Self { base, client, token })
     }
 
-    /// Appends the range to `out` if the peer has it. Whatever goes wrong is a miss.
-    pub(crate) async fn read(&self, identity: &Digest, range: &Range<u64>, out: &mut Vec<u8>) -> bool {
+    /// Reads the range if the peer has it. Whatever goes wrong is a miss.
+    pub(crate) async fn read(&self, identity: &Digest, range: &Range<u64>, out: &mut Room) -> bool {
         let Ok(url) = self.base.join(&format!("/mezz/v1/cache/{}", identity.to_hex())) else { return false };
         let mut request =
             self.client.get(url).header(header::RANGE, format!("bytes={}-{}", range.start, range.end - 1));
@@ -82,14 +82,15 @@ impl Peer {
         else {
             return false;
         };
-        let (begin, wanted) = (out.len(), (range.end - range.start) as usize);
+        let (begin, wanted) = (out.filled().len(), (range.end - range.start) as usize);
         while let Ok(Some(chunk)) = answer.chunk().await {
-            if out.len() - begin + chunk.len() > wanted {
+            if out.filled().len() - begin + chunk.len() > wanted {
                 return false;
             }
-            out.extend_from_slice(&chunk);
+            out.push(&chunk);
         }
-        out.len() - begin == wanted && blake3::hash(&out[begin..]).to_hex().as_str() == hash
+        let came = &out.filled()[begin..];
+        came.len() == wanted && blake3::hash(came).to_hex().as_str() == hash
     }
 }
 

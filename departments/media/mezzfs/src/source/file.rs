@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Failure;
-use crate::Error;
+use crate::{Error, Room};
 
 /// A file as it was when it was opened.
 #[derive(Debug)]
@@ -53,29 +53,26 @@ impl PinnedFile {
         format!("{:?}", self.seen)
     }
 
-    pub(crate) async fn read(
-        &self,
-        place: &str,
-        range: Range<u64>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn read(&self, place: &str, range: Range<u64>, out: &mut Room) -> Result<(), Failure> {
         let (file, seen) = (Arc::clone(&self.file), self.seen);
         let length = (range.end - range.start) as usize;
-        let (begin, mut bytes) = (out.len(), std::mem::take(out));
+        let mut room = std::mem::take(out);
         let read = move || {
-            bytes.resize(begin + length, 0);
-            let ended = file.read_exact_at(&mut bytes[begin..], range.start);
+            let ended = match room.rest().get_mut(..length) {
+                Some(rest) => file.read_exact_at(rest, range.start),
+                None => Err(std::io::ErrorKind::InvalidInput.into()),
+            };
             // Looked at after the read: a change before or during it shows.
             let is_same = look(&file).map(|now| now == seen);
-            if ended.is_err() || !matches!(is_same, Ok(true)) {
-                bytes.truncate(begin);
+            if ended.is_ok() && matches!(is_same, Ok(true)) {
+                room.advance(length);
             }
-            (bytes, is_same.and_then(|is_same| if is_same { ended.map(|()| true) } else { Ok(false) }))
+            (room, is_same.and_then(|is_same| if is_same { ended.map(|()| true) } else { Ok(false) }))
         };
         let failed = |reason: String| Failure::Final(Error::Unreachable { place: place.to_owned(), reason });
         let done = tokio::task::spawn_blocking(read).await.map_err(|error| failed(error.to_string()));
-        let (bytes, is_same) = done?;
-        *out = bytes;
+        let (room, is_same) = done?;
+        *out = room;
         match is_same {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::Final(Error::Changed { place: place.to_owned() })),

@@ -10,7 +10,7 @@ use reqwest::{Response, StatusCode};
 use url::Url;
 
 use super::{Clients, Failure, Version};
-use crate::Error;
+use crate::{Error, Room};
 
 #[derive(Debug)]
 pub(crate) struct Http {
@@ -54,7 +54,7 @@ impl Http {
         place: &str,
         size: u64,
         range: Range<u64>,
-        out: &mut Vec<u8>,
+        out: &mut Room,
     ) -> Result<(), Failure> {
         let strong = self.version.strong();
         if let Some(answer) = clients.wire.ask(clients.patience, &self.url, &range, strong).await? {
@@ -77,7 +77,9 @@ impl Http {
         let (etag, modified) = (text(headers, &ETAG), text(headers, &LAST_MODIFIED));
         let version = (etag.as_deref(), modified.as_deref());
         check(&self.version, place, size, &range, answer.status().as_u16(), version, content_range(headers))?;
-        take_body(answer, range.end - range.start, out).await
+        take_body(answer, range.end - range.start, out).await?;
+        clients.wire.decline(&self.url);
+        Ok(())
     }
 }
 
@@ -108,13 +110,13 @@ pub(crate) fn check(
     }
 }
 
-/// Appends `wanted` bytes of the body.
-async fn take_body(mut answer: Response, wanted: u64, out: &mut Vec<u8>) -> Result<(), Failure> {
+/// Reads `wanted` bytes of the body.
+async fn take_body(mut answer: Response, wanted: u64, out: &mut Room) -> Result<(), Failure> {
     let mut left = wanted;
     let place = answer.url().to_string();
     while let Some(chunk) = answer.chunk().await.map_err(|error| Failure::Passing(told(&error)))? {
         let taken = left.min(chunk.len() as u64) as usize;
-        out.extend_from_slice(&chunk[..taken]);
+        out.push(&chunk[..taken]);
         left -= taken as u64;
         if taken < chunk.len() {
             let reason = "the body is longer than the range that it claims to be".to_owned();

@@ -24,7 +24,7 @@ use object_store::aws::AmazonS3;
 
 use crate::location::Location;
 use crate::meters::Meters;
-use crate::{Error, source};
+use crate::{Error, Room, source};
 
 /// How long a server may take.
 #[derive(Clone, Copy, Debug)]
@@ -220,33 +220,34 @@ impl Source {
         matches!(self.kind, Kind::File(_))
     }
 
-    /// Appends these bytes to `out`.
+    /// Reads these bytes into `out`, which has room for them.
     ///
     /// # Errors
     /// What remains after the last attempt. `out` then holds some of the bytes.
-    pub async fn read(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Error> {
+    pub async fn read(&self, range: Range<u64>, out: &mut Room) -> Result<(), Error> {
         if range.end > self.size || range.start > range.end {
             return Err(Error::Changed { place: self.place.clone() });
         }
         if range.is_empty() {
             return Ok(());
         }
+        debug_assert!(range.end - range.start <= out.left() as u64, "there is room for the range");
         let meters = &self.clients.meters;
         Meters::add(&meters.fetches, 1);
-        let (begin, patience) = (out.len(), self.clients.patience);
+        let (begin, patience) = (out.filled().len(), self.clients.patience);
         let mut attempt = 0;
         let mut wait = patience.first_wait;
         loop {
-            let had = out.len();
+            let had = out.filled().len();
             let from = range.start + (had - begin) as u64;
             let ended = self.attempt(from..range.end, out).await;
-            Meters::add(&meters.fetched_bytes, out.len().saturating_sub(had) as u64);
+            Meters::add(&meters.fetched_bytes, out.filled().len().saturating_sub(had) as u64);
             let reason = match ended {
                 Ok(()) => return Ok(()),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(reason)) => reason,
             };
-            if out.len() > had {
+            if out.filled().len() > had {
                 // It works, if badly: the count begins anew. Progress bounds the number of attempts.
                 (attempt, wait) = (0, patience.first_wait);
             }
@@ -261,7 +262,7 @@ impl Source {
         }
     }
 
-    async fn attempt(&self, range: Range<u64>, out: &mut Vec<u8>) -> Result<(), Failure> {
+    async fn attempt(&self, range: Range<u64>, out: &mut Room) -> Result<(), Failure> {
         match &self.kind {
             Kind::Http(http) => http.read(&self.clients, &self.place, self.size, range, out).await,
             Kind::S3(s3) => s3.read(&self.clients, &self.place, self.size, range, out).await,
@@ -270,7 +271,7 @@ impl Source {
                 let wanted = range.end - range.start;
                 match store.get_range(digest, range).await {
                     Ok(bytes) if bytes.len() as u64 == wanted => {
-                        out.extend_from_slice(&bytes);
+                        out.push(&bytes);
                         Ok(())
                     }
                     Ok(_) => Err(Failure::Final(Error::Changed { place: self.place.clone() })),

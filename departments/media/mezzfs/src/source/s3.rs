@@ -15,8 +15,8 @@ use url::Url;
 
 use super::http::{check, parse_content_range};
 use super::{Clients, Failure, Patience, Version};
-use crate::Error;
 use crate::location::S3Location;
+use crate::{Error, Room};
 
 /// How long a signed URL is good for. It is used at once; an hour forgives a clock that is wrong by less.
 const SIGNED: Duration = Duration::from_hours(1);
@@ -108,10 +108,11 @@ impl S3 {
         place: &str,
         size: u64,
         range: Range<u64>,
-        out: &mut Vec<u8>,
+        out: &mut Room,
     ) -> Result<(), Failure> {
-        if let Some(url) = self.signed().await
-            && self.read_signed(clients, &url, place, size, &range, out).await?
+        let signed = self.signed().await;
+        if let Some(url) = &signed
+            && self.read_signed(clients, url, place, size, &range, out).await?
         {
             return Ok(());
         }
@@ -137,10 +138,16 @@ impl S3 {
             let next = tokio::time::timeout(patience.stall, body.try_next()).await.map_err(silent)?;
             let Some(chunk) = next.map_err(|error| failure(&error, place))? else { break };
             let taken = left.min(chunk.len() as u64) as usize;
-            out.extend_from_slice(&chunk[..taken]);
+            out.push(&chunk[..taken]);
             left -= taken as u64;
         }
-        if left == 0 { Ok(()) } else { Err(Failure::Passing(format!("the body ended {left} bytes early"))) }
+        if left > 0 {
+            return Err(Failure::Passing(format!("the body ended {left} bytes early")));
+        }
+        if let Some(url) = &signed {
+            clients.wire.decline(url);
+        }
+        Ok(())
     }
 
     /// A signed URL of the object, where it may be asked for without TLS.
@@ -159,7 +166,7 @@ impl S3 {
         place: &str,
         size: u64,
         range: &Range<u64>,
-        out: &mut Vec<u8>,
+        out: &mut Room,
     ) -> Result<bool, Failure> {
         let asked = clients.wire.ask(clients.patience, url, range, self.version.strong()).await?;
         let Some(answer) = asked else { return Ok(false) };

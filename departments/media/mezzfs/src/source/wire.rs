@@ -10,7 +10,8 @@
 //! are requests at a time.
 //!
 //! Whatever else there is (TLS, which copies anyway; a proxy; a redirect; a body in chunks; a server that cannot be reached at
-//! the first address) is left to the general client, which also tells what is wrong.
+//! the first address) is left to the general client, which also tells what is wrong. A server that was left to it a few times
+//! in a row is not asked here any more, since each of those reads cost a request for nothing.
 
 use std::collections::HashMap;
 use std::io;
@@ -26,6 +27,7 @@ use tokio::time::timeout;
 use url::{Host, Url};
 
 use super::{Failure, Patience};
+use crate::Room;
 
 /// The longest head that is read. Servers refuse requests with longer ones, and send none.
 const LONGEST_HEAD: usize = 64 << 10;
@@ -37,6 +39,8 @@ const ENOUGH: usize = 8;
 /// How long a connection is kept that nobody uses. Servers close them after 5 s to some minutes; one that has closed is found
 /// out before it is used.
 const KEPT: Duration = Duration::from_secs(60);
+/// After how many reads in a row that the general client had to do it does all of them.
+const DECLINED: u32 = 3;
 
 /// A client of one exchange. A cheap handle.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub(crate) struct Wire {
 /// The connections to a server that nobody uses.
 #[derive(Debug, Default)]
 struct Server {
+    /// How many reads in a row the general client had to do.
+    declined: u32,
     idle: Vec<Idle>,
     /// How many are being opened ahead.
     opening: usize,
@@ -96,6 +102,9 @@ impl Wire {
         if_match: Option<&str>,
     ) -> Result<Option<Answer>, Failure> {
         let Some(authority) = self.authority(url) else { return Ok(None) };
+        if self.servers().get(&authority).is_some_and(|server| server.declined >= DECLINED) {
+            return Ok(None);
+        }
         let request = request(&authority, url, range, if_match);
         loop {
             let kept = self.take(&authority);
@@ -152,6 +161,18 @@ impl Wire {
         });
     }
 
+    /// The general client had to read what was asked for here first, and could.
+    pub(crate) fn decline(&self, url: &Url) {
+        let Some(authority) = self.authority(url) else { return };
+        let mut servers = self.servers();
+        let server = servers.entry(authority).or_default();
+        server.declined += 1;
+        if server.declined == DECLINED {
+            server.idle.clear();
+            tracing::debug!(host = url.host_str(), "read by the general client from now on");
+        }
+    }
+
     /// Host and port of a URL that can be asked here.
     fn authority(&self, url: &Url) -> Option<String> {
         if url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() {
@@ -180,7 +201,10 @@ impl Wire {
     }
 
     fn keep(&self, authority: String, stream: TcpStream) {
-        self.servers().entry(authority).or_default().idle.push(Idle::now(stream));
+        let mut servers = self.servers();
+        let server = servers.entry(authority).or_default();
+        server.declined = 0;
+        server.idle.push(Idle::now(stream));
     }
 }
 
@@ -191,11 +215,11 @@ impl Idle {
 }
 
 impl Answer {
-    /// Appends the body, which has to be of this length.
+    /// Reads the body, which has to be of this length.
     ///
     /// # Errors
     /// A body that ends early or does not come. `out` then holds what came.
-    pub(crate) async fn body(mut self, wanted: u64, out: &mut Vec<u8>) -> Result<(), Failure> {
+    pub(crate) async fn body(mut self, wanted: u64, out: &mut Room) -> Result<(), Failure> {
         if self.length != wanted {
             return Err(Failure::Passing(format!(
                 "a body of {} bytes where {wanted} were asked for",
@@ -205,15 +229,18 @@ impl Answer {
         let is_clean = self.begun.len() as u64 <= wanted;
         self.begun.truncate(usize::try_from(wanted).unwrap_or(usize::MAX));
         let mut left = wanted - self.begun.len() as u64;
-        out.reserve(usize::try_from(wanted).unwrap_or(0));
-        out.extend_from_slice(&self.begun);
+        out.push(&self.begun);
         while left > 0 {
-            let mut rest = (&mut self.stream).take(left);
-            let read = timeout(self.stall, rest.read_buf(out)).await;
+            let rest = out.rest();
+            let most = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let read = timeout(self.stall, self.stream.read(&mut rest[..most])).await;
             let read = read.map_err(|_| Failure::Passing("no answer in time".to_owned()))?;
             match read.map_err(|error| Failure::Passing(error.to_string()))? {
                 0 => return Err(Failure::Passing(format!("the body ended {left} bytes early"))),
-                count => left -= count as u64,
+                count => {
+                    out.advance(count);
+                    left -= count as u64;
+                }
             }
         }
         if self.head.is_kept && is_clean {

@@ -76,6 +76,38 @@ async fn answers_may_come_in_chunks_from_elsewhere_and_connections_may_close() {
     }
 }
 
+/// What the general client has to read is asked for twice at first, and soon by that client alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_needs_the_general_client_is_asked_by_it_alone() {
+    let pieces = 24;
+    for is_s3 in [false, true] {
+        let server = Server::start();
+        let bytes = content(pieces * 4096, 12);
+        let url = server.put("/titles/film", bytes.clone(), "1");
+        let place = if is_s3 { s3(&url) } else { url };
+        let session = Session::open("test", &one(&place, "film"), None, &settings()).await.unwrap();
+        if is_s3 {
+            server.refuse_signed_urls();
+        } else {
+            server.fail(|_| Fault::Chunked);
+        }
+        let (before, _) = server.traffic();
+        // From the last piece to the first, so that none is fetched before it is read.
+        for piece in (0..pieces).rev() {
+            let read = Read { object: 0, offset: piece as u64 * 4096, len: 4096 };
+            let answer = session.reader.read(read).await.unwrap().into_bytes();
+            assert!(answer == bytes[piece * 4096..][..4096], "{piece}");
+        }
+        assert_eq!(server.traffic().0 - before, pieces as u64 + 3);
+    }
+}
+
+/// The object at this URL as one of an S3 server.
+fn s3(url: &str) -> String {
+    let (server, key) = url.rsplit_once("/titles/").unwrap();
+    format!("s3://titles/{key}?endpoint={server}")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_is_an_error_that_names_it() {
     let server = Server::start();

@@ -82,6 +82,7 @@ struct State {
     plan: Mutex<Plan>,
     requests: AtomicU64,
     bytes: AtomicU64,
+    refuses_signed_urls: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -101,6 +102,7 @@ impl Server {
             plan: Mutex::new(Box::new(|_| Fault::None)),
             requests: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            refuses_signed_urls: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
@@ -136,6 +138,11 @@ impl Server {
         *self.state.plan.lock().unwrap() = Box::new(plan);
     }
 
+    /// Takes the signature of a request from its headers alone.
+    pub(crate) fn refuse_signed_urls(&self) {
+        self.state.refuses_signed_urls.store(true, Ordering::Relaxed);
+    }
+
     /// Requests so far, and bytes of bodies.
     pub(crate) fn traffic(&self) -> (u64, u64) {
         (self.state.requests.load(Ordering::Relaxed), self.state.bytes.load(Ordering::Relaxed))
@@ -159,7 +166,9 @@ fn serve(connection: TcpStream, state: &State) {
         if reader.read_line(&mut first).unwrap_or(0) == 0 {
             return;
         }
-        let path = first.split(' ').nth(1).unwrap_or("/").to_owned();
+        let mut words = first.split(' ');
+        let is_head = words.next() == Some("HEAD");
+        let path = words.next().unwrap_or("/").to_owned();
         let mut headers = HashMap::new();
         loop {
             let mut line = String::new();
@@ -169,7 +178,7 @@ fn serve(connection: TcpStream, state: &State) {
             let Some((name, value)) = line.trim_end().split_once(": ") else { break };
             headers.insert(name.to_ascii_lowercase(), value.to_owned());
         }
-        if answer(&mut connection, state, &path, &headers).is_err() {
+        if answer(&mut connection, state, is_head, &path, &headers).is_err() {
             return;
         }
     }
@@ -179,13 +188,26 @@ fn serve(connection: TcpStream, state: &State) {
 fn answer(
     connection: &mut TcpStream,
     state: &State,
+    is_head: bool,
     path: &str,
     headers: &HashMap<String, String>,
 ) -> std::io::Result<()> {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
     let served = state.objects.lock().unwrap().get(path).cloned();
     state.requests.fetch_add(1, Ordering::Relaxed);
     let Some(served) = served else { return status(connection, 404) };
+    if query.contains("X-Amz-Signature") && state.refuses_signed_urls.load(Ordering::Relaxed) {
+        return status(connection, 403);
+    }
     let size = served.content.size();
+    if is_head {
+        let etag = served.etag.as_deref().unwrap_or_default();
+        let modified = "Tue, 15 Nov 1994 12:45:26 GMT";
+        return write!(
+            connection,
+            "HTTP/1.1 200 OK\r\netag: {etag}\r\nlast-modified: {modified}\r\ncontent-length: {size}\r\n\r\n"
+        );
+    }
     let range = headers.get("range").and_then(|text| {
         let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
         let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
