@@ -341,10 +341,16 @@ impl Planner {
     fn fetch(&mut self, object: u32, range: Range<u64>, block_len: u64, plan: &mut Plan) {
         let mut start = range.start;
         while start < range.end {
-            // A last piece of less than half a block goes with the one before it.
+            // A last piece of less than half a block goes with the one before it, or both are halved: what follows would wait for
+            // a longer block.
             let left = range.end - start;
-            let is_last = left < block_len + block_len / 2;
-            let len = if is_last { left } else { self.parallel.cut(start, start + block_len) - start };
+            let len = if left >= block_len + block_len / 2 {
+                self.parallel.cut(start, start + block_len) - start
+            } else if left > block_len && left >= 2 * self.parallel.shortest {
+                self.parallel.up(self.parallel.cut(start, start + left / 2)) - start
+            } else {
+                left
+            };
             let block = self.blocks.add(object, start..start + len, self.now);
             plan.fetches.push(Fetch { block, object, range: start..start + len });
             start += len;
