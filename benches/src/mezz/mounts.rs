@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use backlot_mezzfs::mount::METERS_ATTRIBUTE;
 use tempfile::TempDir;
 
 use crate::house::AnyError;
@@ -137,6 +138,28 @@ impl Mounted {
     /// The object as a file.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join(OBJECT)
+    }
+
+    /// Opens our file until the kernel reads it from the cache by itself, which is when the cache has checked it.
+    ///
+    /// # Errors
+    /// A file that is not whole in the cache, or a system without passthrough.
+    pub fn pass_through(&self) -> Result<(), AnyError> {
+        let begun = Instant::now();
+        let mut text = [0; 4096];
+        loop {
+            drop(std::fs::File::open(self.file())?);
+            let length = rustix::fs::getxattr(self.folder.path(), METERS_ATTRIBUTE, &mut text[..])?;
+            let meters = String::from_utf8_lossy(&text[..length]);
+            let opens = meters.lines().find_map(|line| line.strip_prefix("mezz.opens.passthrough "));
+            if opens.is_some_and(|opens| opens != "0") {
+                return Ok(());
+            }
+            if begun.elapsed() > MOUNTING {
+                return Err("the kernel does not read from the cache by itself".into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What we fetched so far; nothing for a peer, which does not tell.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use backlot_signals_kernels::correlate::{Standard, lagged};
+use backlot_signals_kernels::correlate::{Standard, lagged_table};
 use backlot_signals_kernels::cost::{Model, Pruning};
 use backlot_signals_kernels::segment::{
     Dynamic, Grid, Scores, Stop, binary, bottom_up, functional, pelt, window,
@@ -318,18 +318,15 @@ pub(crate) fn signal_lagged(
         return Err(PyValueError::new_err(format!("the result needs the shape ({}, {lags})", rows.len())));
     }
     let first = first.values();
-    let result = py.detach(|| {
-        let standard = Standard::of(first)?;
-        each(&rows, threads, |row| match (&standard, Standard::of(row)?) {
-            (Some(first), Some(second)) => lagged(first, &second, reach),
-            // Without variance there is no correlation.
-            _ => Ok(vec![f64::NAN; lags]),
-        })
+    let table = py.detach(|| {
+        let Some(first) = Standard::of(first)? else {
+            // Without variance there is no correlation, whatever the rows are.
+            rows.iter().try_for_each(|row| Standard::of(row).map(drop))?;
+            return Ok(vec![f64::NAN; rows.len() * lags]);
+        };
+        lagged_table(&first, &rows, reach, threads_or_all(threads))
     });
-    let result = result.map_err(refuse)?;
-    for (row, found) in out.values_mut()?.chunks_exact_mut(lags).zip(result) {
-        row.copy_from_slice(&found);
-    }
+    out.values_mut()?.copy_from_slice(&table.map_err(refuse)?);
     Ok(())
 }
 
@@ -342,13 +339,18 @@ pub(crate) fn columns(array: &Array<'_>) -> PyResult<usize> {
     }
 }
 
+/// As many threads as were asked for, or one for each processor.
+fn threads_or_all(threads: Option<NonZeroUsize>) -> NonZeroUsize {
+    threads.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
 /// Does something with each row, in an order that does not show in the result.
 pub(crate) fn each<R: Sync, T: Send>(
     rows: &[R],
     threads: Option<NonZeroUsize>,
     work: impl Fn(&R) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
-    let threads = threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let threads = threads_or_all(threads).get();
     let next = AtomicUsize::new(0);
     let run = || -> Vec<(usize, Result<T, Error>)> {
         let mut done = Vec::new();
