@@ -41,7 +41,7 @@ impl Opener {
         }
         let mut text = Room::new(source.size() as usize);
         source.read(0..source.size(), &mut text).await?;
-        Ok(text.filled().to_vec())
+        Ok(text.into_vec())
     }
 }
 

@@ -52,6 +52,17 @@ impl Room {
         Self { memory: Memory::Pages(pages), length, filled: 0 }
     }
 
+    /// What has come, without a copy if it is on the heap.
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        match self.memory {
+            Memory::Heap(mut bytes) => {
+                bytes.truncate(self.filled);
+                bytes
+            }
+            Memory::Pages(pages) => pages[..self.filled].to_vec(),
+        }
+    }
+
     /// The pages again, if that is what it is made of.
     pub(crate) fn into_pages(self) -> Option<MmapMut> {
         match self.memory {
@@ -118,6 +129,7 @@ mod tests {
             assert_eq!(room.filled(), b"slate");
             room.truncate(1);
             assert_eq!((room.filled(), room.left()), (b"s".as_slice(), 4));
+            assert_eq!(room.into_vec(), b"s");
         }
     }
 }

@@ -65,12 +65,9 @@ impl Spare {
     /// An empty buffer with room for this many bytes, which comes back when it is dropped.
     pub(crate) fn take(self: &Arc<Self>, length: usize) -> Buffer {
         let home = Arc::clone(self);
-        let on_heap = || Buffer { room: Room::new(length), written: 0, home: Arc::clone(self) };
-        if length < SHORTEST {
-            return on_heap();
-        }
-        let Some(mut pages) = self.state().take(length).or_else(|| Pages::new(length)) else {
-            return on_heap();
+        let pages = || self.state().take(length).or_else(|| Pages::new(length));
+        let Some(mut pages) = (length >= SHORTEST).then(pages).flatten() else {
+            return Buffer { room: Room::new(length), written: 0, home };
         };
         let huge = length / HUGE * HUGE;
         if huge > 0 {

@@ -12,7 +12,8 @@
 //!
 //! Reads come a little out of order, since the kernel asks for several at a time: a short jump of a long run is taken for such a
 //! read that came early, until more is read after it than the kernel asks for at a time; what is still read of a run after the
-//! next jump came late. A jump whose gap is then read was none. A stream that is read on before its last jump was two readers, and becomes two streams.
+//! next jump came late. A jump whose gap is then read was none. A stream that is read on before its last jump was two readers,
+//! and becomes two streams.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -70,9 +71,9 @@ impl Stride {
         self.period - self.length
     }
 
-    /// Whether this is where the next run begins.
-    fn jumps_to(&self, offset: u64) -> bool {
-        self.start.saturating_add(self.period).abs_diff(offset) <= JITTER
+    /// Where the next run begins.
+    fn next_start(&self) -> u64 {
+        self.start.saturating_add(self.period)
     }
 
     /// Up to `size` bytes that are read from `from` on, in order, and for each piece whether it ends where a run does.
@@ -118,11 +119,16 @@ impl Stream {
 
     /// Whether the last run is of reads that came early, and belongs to the one before it.
     fn is_early(&self) -> bool {
-        let Some(last) = self.runs.len().checked_sub(1).filter(|&last| last > 0) else { return false };
-        let (before, last) = (&self.runs[last - 1], &self.runs[last]);
-        let is_where_expected =
-            || self.stride_of(self.runs.len() - 1).is_some_and(|stride| stride.jumps_to(last.start));
-        last.end - before.end <= self.disorder() && !is_where_expected()
+        let settled = self.runs.len() - 1;
+        let Some(before) = settled.checked_sub(1) else { return false };
+        let (before, last) = (&self.runs[before], &self.runs[settled]);
+        let is_expected = |stride: Stride| stride.next_start().abs_diff(last.start) <= JITTER;
+        last.end - before.end <= self.disorder() && !self.stride_of(settled).is_some_and(is_expected)
+    }
+
+    /// How many runs there are without one that came early.
+    fn settled(&self) -> usize {
+        self.runs.len() - usize::from(self.is_early())
     }
 
     /// How far from its place in the order a read may come.
@@ -154,10 +160,9 @@ impl Stream {
     /// Takes up a read that begins a run. Where the stream was to jump to is known, and the kernel asks for a long run's beginning
     /// in several reads that come in any order: a later one of them first is still that jump.
     fn jump(&mut self, read: &Read) {
-        let expected = self.stride().map(|stride| stride.start.saturating_add(stride.period));
-        let is_near = |start: &u64| read.offset > *start && read.offset - start <= LONG;
-        let is_long = self.runs.back().is_some_and(|run| run.end - run.start >= LONG);
-        let start = expected.filter(|start| is_long && is_near(start)).unwrap_or(read.offset);
+        let is_later = |start: &u64| read.offset > *start && read.offset - start <= LONG;
+        let expected = self.stride().map(|stride| stride.next_start()).filter(is_later);
+        let start = expected.filter(|_| self.is_long()).unwrap_or(read.offset);
         if self.is_early()
             && let Some(early) = self.runs.pop_back()
             && let Some(run) = self.runs.back_mut()
@@ -172,12 +177,15 @@ impl Stream {
     }
 
     fn may_jump(&self, now: u64) -> bool {
-        let is_long = self.runs.back().is_some_and(|run| run.end - run.start >= LONG);
-        now - self.last_use <= if is_long { WINDOW as u64 } else { RECENT }
+        now - self.last_use <= if self.is_long() { WINDOW as u64 } else { RECENT }
+    }
+
+    fn is_long(&self) -> bool {
+        self.runs.back().is_some_and(|run| run.end - run.start >= LONG)
     }
 
     fn stride(&self) -> Option<Stride> {
-        if self.is_early() { self.stride_of(self.runs.len() - 1) } else { self.stride_of(self.runs.len()) }
+        self.stride_of(self.settled())
     }
 
     /// What the first of the runs tell.
@@ -263,10 +271,8 @@ impl Strides {
     /// How the stream goes on that this read is of, if it skips what is worth skipping.
     pub fn of(&self, read: &Read) -> Option<Stride> {
         let mut same = self.streams.iter().filter(|stream| stream.object == read.object);
-        let is_present = |stream: &&Stream| {
-            let present = stream.runs.iter().rev().take(if stream.is_early() { 2 } else { 1 });
-            present.into_iter().any(|run| touches(run, read))
-        };
+        let is_present =
+            |stream: &&Stream| stream.runs.range(stream.settled() - 1..).any(|run| touches(run, read));
         let stream = same.find(is_present)?;
         stream
             .stride()

@@ -166,10 +166,12 @@ impl Wire {
         let Some(authority) = self.authority(url) else { return };
         let mut servers = self.servers();
         let server = servers.entry(authority).or_default();
-        server.declined += 1;
-        if server.declined == DECLINED {
-            server.idle.clear();
-            tracing::debug!(host = url.host_str(), "read by the general client from now on");
+        if server.declined < DECLINED {
+            server.declined += 1;
+            if server.declined == DECLINED {
+                server.idle.clear();
+                tracing::debug!(host = url.host_str(), "read by the general client from now on");
+            }
         }
     }
 

@@ -309,6 +309,21 @@ fn to_leaves<V: Vector>(steps: &Steps, real: &[Eight], imaginary: &[Eight], work
     }
 }
 
+/// One butterfly of a step, to where the next step finds it.
+#[inline(always)]
+fn step_on<V: Vector, const R: usize>(
+    points: [Complex<V>; R],
+    turns: &[Point],
+    work: &mut [&mut [Point]; R],
+    j: usize,
+) {
+    let points = butterfly(points);
+    points[0].store(&mut work[0][j]);
+    for k in 1..R {
+        points[k].times(Complex::load(&turns[k - 1])).store(&mut work[k][j]);
+    }
+}
+
 /// From the signal.
 #[inline(always)]
 fn first_step<V: Vector, const R: usize>(
@@ -318,33 +333,25 @@ fn first_step<V: Vector, const R: usize>(
     work: &mut [Point],
 ) {
     let (real, imaginary) = (parts::<_, R>(real), parts::<_, R>(imaginary));
-    let work = parts_mut::<_, R>(work);
+    let mut work = parts_mut::<_, R>(work);
     for (j, turns) in step.turns.chunks_exact(R - 1).enumerate() {
         let mut points = [Complex::<V>::zero(); R];
         for k in 0..R {
             points[k] = Complex { re: V::load(&real[k][j].0), im: V::load(&imaginary[k][j].0) };
         }
-        let points = butterfly(points);
-        points[0].store(&mut work[0][j]);
-        for k in 1..R {
-            points[k].times(Complex::load(&turns[k - 1])).store(&mut work[k][j]);
-        }
+        step_on(points, turns, &mut work, j);
     }
 }
 
 #[inline(always)]
 fn inner_step<V: Vector, const R: usize>(step: &Step, stretch: &mut [Point]) {
-    let work = parts_mut::<_, R>(stretch);
+    let mut work = parts_mut::<_, R>(stretch);
     for (j, turns) in step.turns.chunks_exact(R - 1).enumerate() {
         let mut points = [Complex::<V>::zero(); R];
         for k in 0..R {
             points[k] = Complex::load(&work[k][j]);
         }
-        let points = butterfly(points);
-        points[0].store(&mut work[0][j]);
-        for k in 1..R {
-            points[k].times(Complex::load(&turns[k - 1])).store(&mut work[k][j]);
-        }
+        step_on(points, turns, &mut work, j);
     }
 }
 
