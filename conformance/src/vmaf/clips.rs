@@ -51,8 +51,11 @@ const LIFE: (&str, &str) = (
     "life=size=320x180:mold=10:rate=25:ratio=0.3:seed=7:death_color=#203050:life_color=#c0a060,scale=640:360:flags=bicubic",
     "boxblur=2",
 );
-const RAMP: (&str, &str) =
-    ("gradients=size=640x360:rate=25:seed=5:speed=0.05", "gblur=3,lutyuv=y=floor(val/8)*8");
+/// With colours: those that ffmpeg chooses by itself are others in each run, whatever the seed.
+const RAMP: (&str, &str) = (
+    "gradients=size=640x360:rate=25:seed=5:speed=0.05:nb_colors=2:c0=0x205080:c1=0xe0c040",
+    "gblur=3,lutyuv=y=floor(val/8)*8",
+);
 const ZONES: (&str, &str) = ("zoneplate=size=640x360:rate=25", "unsharp=5:5:0.8");
 const CELLS: (&str, &str) = ("cellauto=size=640x360:rate=25:rule=110:seed=9,gblur=1", "eq=contrast=0.8");
 
