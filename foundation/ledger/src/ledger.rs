@@ -333,8 +333,7 @@ impl Ledger {
             return self.queue_write(job).await;
         }
         self.refuse_own_thread()?;
-        self.inner.readers.ensure(&self.inner.shared)?;
-        self.inner.readers.queue.send(job).await.map_err(|_| Error::Closed)
+        self.inner.readers.queue(job, &self.inner.shared).await
     }
 
     fn refuse_own_thread(&self) -> Result<(), Error> {

@@ -134,9 +134,7 @@ impl SqliteConnection {
             return Err(self.error(&e, "busy handler"));
         }
         if *place != Place::Memory {
-            let sql = "PRAGMA journal_mode=WAL";
-            let journal: String =
-                self.connection.query_row(sql, [], |row| row.get(0)).map_err(|e| self.error(&e, sql))?;
+            let journal = self.ask_for_write_ahead_log()?;
             if journal != "wal" {
                 return Err(Error::Open {
                     place: self.place.clone(),
@@ -158,6 +156,25 @@ impl SqliteConnection {
         }
         self.data_version = self.read_data_version()?;
         Ok(())
+    }
+
+    /// The journal mode after asking for the write-ahead log.
+    ///
+    /// Of several processes that open a new file at once one makes the change, and SQLite tells the others that they
+    /// are busy without calling the busy handler, since each holds the lock that the change needs alone. So they ask again.
+    fn ask_for_write_ahead_log(&self) -> Result<String, Error> {
+        let sql = "PRAGMA journal_mode=WAL";
+        let started = Instant::now();
+        let mut attempt = 0;
+        loop {
+            let outcome = self.connection.query_row(sql, [], |row| row.get(0));
+            let busy = |e: &rusqlite::Error| e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+            let again = outcome.as_ref().is_err_and(busy) && started.elapsed() < LOCK_TIMEOUT.get();
+            if !again || !wait_for_lock(attempt) {
+                return outcome.map_err(|e| self.error(&e, sql));
+            }
+            attempt += 1;
+        }
     }
 
     fn read_data_version(&self) -> Result<i64, Error> {

@@ -1,9 +1,11 @@
 //! Writers are serialised over threads and processes; readers see one state.
 
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use backlot_ledger::testing::{on_each_backend, open};
-use backlot_ledger::{Error, Ledger, Migration, params};
+use backlot_ledger::{Error, Ledger, Migration, Options, params};
 
 use crate::child;
 
@@ -62,27 +64,66 @@ fn a_read_is_one_snapshot() {
     });
 }
 
+/// Two reads, each of which waits inside for the other to be inside its own; whether they met.
+fn two_reads_meet(ledger: &Ledger) -> bool {
+    let inside = Arc::new((Mutex::new(0), Condvar::new()));
+    let reads: Vec<_> = (0..2)
+        .map(|_| {
+            let (ledger, inside) = (ledger.clone(), inside.clone());
+            thread::spawn(move || {
+                ledger.read_blocking(move |tx| {
+                    let (count, arrived) = &*inside;
+                    let mut count = count.lock().unwrap();
+                    *count += 1;
+                    arrived.notify_all();
+                    let patience = Duration::from_secs(30);
+                    let (count, _) = arrived.wait_timeout_while(count, patience, |count| *count < 2).unwrap();
+                    tx.query("SELECT 1", &[])?;
+                    Ok::<_, Error>(*count == 2)
+                })
+            })
+        })
+        .collect();
+    let met: Vec<bool> = reads.into_iter().map(|read| read.join().unwrap().unwrap()).collect();
+    met == [true, true]
+}
+
 #[test]
 fn reads_run_side_by_side() {
     on_each_backend("readers", |url| {
-        let ledger = open(url);
-        let barrier = std::sync::Arc::new(std::sync::Barrier::new(2));
-        let threads: Vec<_> = (0..2)
-            .map(|_| {
-                let (ledger, barrier) = (ledger.clone(), barrier.clone());
-                // Each waits, inside its read, for the other to be inside its own.
-                thread::spawn(move || {
-                    ledger.read_blocking(move |tx| {
-                        barrier.wait();
-                        tx.query("SELECT 1", &[])
-                    })
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap().unwrap();
+        // The first two reads of a handle start its readers, so they are tried on many handles.
+        for _ in 0..50 {
+            let ledger = open(url);
+            assert!(two_reads_meet(&ledger), "the first two reads of a handle");
+            assert!(two_reads_meet(&ledger), "reads whose readers are there");
+            assert_eq!(ledger.stats().reads, 4);
         }
-        assert_eq!(ledger.stats().reads, 2);
+    });
+}
+
+#[test]
+fn a_read_that_waits_for_room_and_is_given_up_takes_no_readers_place() {
+    on_each_backend("given_up", |url| {
+        let options = Options { readers: 2, queue: 1, ..Default::default() };
+        let ledger = Ledger::open_with(url, options).unwrap();
+        let gate = Arc::new(Mutex::new(()));
+        let shut = gate.lock().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let wait_at = |gate: Arc<Mutex<()>>| {
+                ledger.read(move |_| {
+                    drop(gate.lock().unwrap());
+                    Ok::<_, Error>(())
+                })
+            };
+            // Two run, one is queued, the others wait for its place until they are given up.
+            for _ in 0..8 {
+                let read = tokio::time::timeout(Duration::from_millis(20), wait_at(gate.clone()));
+                assert!(read.await.is_err(), "the gate is shut");
+            }
+        });
+        drop(shut);
+        assert!(two_reads_meet(&ledger));
     });
 }
 
