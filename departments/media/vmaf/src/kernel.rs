@@ -1,4 +1,5 @@
-//! What several features share: mirrored indices, padded rows, planes of intermediate values, the view of a luma plane.
+//! What several features share: mirrored indices, padded rows, Gaussian kernels, planes of intermediate values, the view of a
+//! luma plane.
 
 use backlot_frames::{Frame, Pixels, Plane, Sample};
 
@@ -24,6 +25,26 @@ pub(crate) fn mirror_row<T: Copy>(row: &mut [T], pad: usize, width: usize) {
         row[pad - distance] = row[pad + mirror(-(distance as isize), width)];
         row[pad + width - 1 + distance] = row[pad + mirror((width - 1 + distance) as isize, width)];
     }
+}
+
+/// Taps of the Gaussian of `scale`, 0 to 4: `2^(4 - scale) + 1` times `kernel_scale`, odd, at least three.
+pub(crate) fn gaussian_size(scale: u32, kernel_scale: f32) -> usize {
+    let size = (((1_u32 << (4 - scale)) + 1) as f32 * kernel_scale).ceil() as usize;
+    (size | 1).max(3)
+}
+
+/// A Gaussian kernel of `size` taps, in the roundings of libvmaf: where a picture is nearly flat, a variance is what is left of
+/// two numbers that agree to six digits, and shows the last bit of every tap.
+pub(crate) fn gaussian(size: usize, deviation: f32) -> Vec<f32> {
+    let middle = (size / 2) as f32;
+    let peak = (1.0 / (f64::from(deviation) * std::f64::consts::TAU.sqrt())) as f32;
+    let density = |tap: usize| {
+        let (x, deviation) = (f64::from(tap as f32 - middle), f64::from(deviation));
+        (-0.5 * x / deviation * x / deviation).exp() as f32 / peak
+    };
+    let taps: Vec<f32> = (0..size).map(density).collect();
+    let sum: f32 = taps.iter().sum();
+    taps.into_iter().map(|tap| tap / sum).collect()
 }
 
 /// A plane of intermediate values, rows without padding.
@@ -106,4 +127,16 @@ pub(crate) fn plane_pair<'a>(first: &'a Frame, second: &'a Frame, index: usize) 
 /// `ceil(log2(n))` for n at least 1.
 pub(crate) fn ceil_log2(n: u64) -> u32 {
     n.max(1).next_power_of_two().trailing_zeros()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaussians_have_the_published_sizes() {
+        let sizes = [(0, 1.0), (1, 1.0), (4, 1.0), (1, 2.0), (1, 2.0 / 3.0)];
+        assert_eq!(sizes.map(|(scale, times)| gaussian_size(scale, times)), [17, 9, 3, 19, 7]);
+        assert!((gaussian(9, 3.6).iter().sum::<f32>() - 1.0).abs() < 1e-6);
+    }
 }

@@ -12,7 +12,7 @@ use super::adm::dwt::source;
 use super::spec::Values;
 use crate::Error;
 use crate::isa::{Isa, kernel};
-use crate::kernel::{Grid, mirror};
+use crate::kernel::{Grid, gaussian, gaussian_size, mirror};
 
 type Plane = Grid<f32>;
 
@@ -134,24 +134,13 @@ fn blurred(isa: Isa, plane: &Plane, filter: &[f32]) -> Plane {
     filtered(isa, (plane.width, plane.height), filter, |y, out| out.copy_from_slice(plane.row(y)))
 }
 
-/// A Gaussian of `scale`: `2^(4 - scale) + 1` taps times the kernel's scale, a fifth of them its deviation.
-fn gaussian(scale: u32, kernel_scale: f32) -> Vec<f32> {
-    let size = (((1_u32 << (4 - scale)) + 1) as f32 * kernel_scale).ceil() as usize;
-    let size = (size + usize::from(size.is_multiple_of(2))).max(3);
-    let deviation = f64::from(size as f32 / 5.0);
-    let middle = (size / 2) as f64;
-    let taps: Vec<f64> =
-        (0..size).map(|tap| (-0.5 * ((tap as f64 - middle) / deviation).powi(2)).exp()).collect();
-    let sum: f64 = taps.iter().sum();
-    taps.into_iter().map(|tap| (tap / sum) as f32).collect()
-}
-
 /// VIF of scales 0 to 3.
 pub(crate) fn vif(isa: Isa, options: &FloatVifOptions, reference: &Frame, distorted: &Frame) -> [f64; 4] {
     let mut pair = [luma(reference), luma(distorted)];
     let mut scores = [0.0; 4];
     for scale in 0..4_u32 {
-        let filter = gaussian(scale, options.kernel_scale);
+        let size = gaussian_size(scale, options.kernel_scale);
+        let filter = gaussian(size, size as f32 / 5.0);
         if scale > 0 {
             pair = pair.map(|plane| halved(&blurred(isa, &plane, &filter)));
         }

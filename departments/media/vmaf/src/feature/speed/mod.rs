@@ -17,7 +17,7 @@ use self::algebra::{Columns, LEAST, Matrix, eigenvalues, solved};
 use super::psnr::plane_size;
 use super::spec::Values;
 use crate::Error;
-use crate::kernel::mirror;
+use crate::kernel::{gaussian, gaussian_size, mirror};
 
 /// Rows and columns are kept one in so many.
 const KEEP: usize = 16;
@@ -36,7 +36,7 @@ enum Resize {
 /// Options of one variant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SpeedOptions {
-    kernel_scale: f64,
+    kernel_scale: f32,
     prescale: f64,
     resize: Resize,
     noise: f64,
@@ -63,7 +63,7 @@ impl SpeedOptions {
             }
         };
         let options = Self {
-            kernel_scale: values.number("speed_kernelscale"),
+            kernel_scale: values.number("speed_kernelscale") as f32,
             prescale,
             resize,
             noise: values.number("speed_sigma_nn"),
@@ -183,25 +183,6 @@ struct Small {
     values: Vec<f32>,
 }
 
-/// A Gaussian kernel of `size` taps.
-fn gaussian(size: usize, deviation: f32) -> Vec<f32> {
-    let middle = (size / 2) as f32;
-    let peak = (1.0 / (f64::from(deviation) * std::f64::consts::TAU.sqrt())) as f32;
-    let density = |tap: usize| {
-        let (x, deviation) = (f64::from(tap as f32 - middle), f64::from(deviation));
-        (-0.5 * x / deviation * x / deviation).exp() as f32 / peak
-    };
-    let taps: Vec<f32> = (0..size).map(density).collect();
-    let sum: f32 = taps.iter().sum();
-    taps.into_iter().map(|tap| tap / sum).collect()
-}
-
-/// Taps of the kernel of scale `scale`: odd, at least three.
-fn kernel_size(scale: u32, kernel_scale: f64) -> usize {
-    let size = (f64::from((1_u32 << (4 - scale)) + 1) * kernel_scale).ceil() as usize;
-    (size | 1).max(3)
-}
-
 /// The plane low-passed, kept at every sixteenth row and column, without its local mean.
 fn residual(options: &SpeedOptions, frame: &Frame, plane: usize) -> Small {
     let format = frame.format();
@@ -226,7 +207,7 @@ fn residual(options: &SpeedOptions, frame: &Frame, plane: usize) -> Small {
             source(y)
         }
     };
-    let size = kernel_size(1, options.kernel_scale);
+    let size = gaussian_size(1, options.kernel_scale);
     let taps = gaussian(size, (2.0 * size as f64 / 5.0) as f32);
     let (small_width, small_height) = (width / KEEP, height / KEEP);
     let mut values = Vec::with_capacity(small_width * small_height);
@@ -242,7 +223,7 @@ fn residual(options: &SpeedOptions, frame: &Frame, plane: usize) -> Small {
         values.extend((0..small_width).map(|x| weighted(&taps, |at| filtered[mirror(at, width)], x * KEEP)));
     }
     let mut small = Small { width: small_width, height: small_height, values };
-    let size = kernel_size(4, options.kernel_scale);
+    let size = gaussian_size(4, options.kernel_scale);
     let means = separable(&small, &gaussian(size, size as f32 / 5.0));
     for (value, mean) in small.values.iter_mut().zip(means) {
         *value -= mean;
@@ -375,15 +356,4 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
         }
     }
     sums.iter().sum::<f64>() + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_have_the_published_sizes() {
-        assert_eq!((kernel_size(1, 1.0), kernel_size(4, 1.0), kernel_size(1, 2.0)), (9, 3, 19));
-        assert!((gaussian(9, 3.6).iter().sum::<f32>() - 1.0).abs() < 1e-6);
-    }
 }
