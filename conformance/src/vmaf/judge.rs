@@ -136,7 +136,7 @@ pub fn checks() -> Vec<Check> {
                 "other metrics",
                 &["vmaf_v0.6.1"],
                 &["float_ssim=enable_lcs=true", "float_ms_ssim=enable_lcs=true", "ciede", "psnr_hvs"],
-                Tolerance::Near(1e-4, &["integer_", "VMAF_integer"]),
+                Tolerance::Near(1e-4, &["integer_", "VMAF_integer", "float_"]),
             )
         },
         Check {
@@ -147,7 +147,7 @@ pub fn checks() -> Vec<Check> {
             "float models",
             &["vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg:name=neg", "vmaf_float_4k_v0.6.1:name=uhd"],
             &["float_vif=vif_kernelscale=0.5", "float_motion=motion_fps_weight=1.5", "float_psnr"],
-            Tolerance::Near(1e-4, &[]),
+            Tolerance::Exact,
         ),
         Check {
             chroma: true,

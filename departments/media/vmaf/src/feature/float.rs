@@ -2,8 +2,8 @@
 //! `vmaf_float_*` models use.
 //!
 //! They are the same ideas as [`vif`](super::vif), [`adm`](super::adm) and [`motion`](super::motion), on samples of eight
-//! bits around zero in single precision. libvmaf's sums are of single precision too, in an order of its own, so numbers
-//! agree to about six digits, not to the last. They are here for old models; nothing is shared or fast.
+//! bits around zero in single precision. Sums are rounded as libvmaf rounds them, row by row and tap by tap, so that numbers
+//! agree to the last digit also where a picture is flat. They are here for old models; nothing is shared or fast.
 
 use backlot_frames::Frame;
 
@@ -246,12 +246,12 @@ const MOTION_FILTER: [f32; 5] = [0.054_488_685, 0.244_201_34, 0.402_619_95, 0.24
 /// Mean absolute difference of two low-passed luma planes.
 pub(crate) fn motion(isa: Isa, earlier: &Frame, now: &Frame) -> f64 {
     let [a, b] = [earlier, now].map(|frame| blurred(isa, &luma(frame), &MOTION_FILTER));
-    let mut sum = 0.0_f64;
+    let mut sum = 0.0_f32;
     for y in 0..a.height {
-        let row = a.row(y).iter().zip(b.row(y)).map(|(a, b)| f64::from((a - b).abs()));
-        sum += row.sum::<f64>();
+        let row = a.row(y).iter().zip(b.row(y));
+        sum += row.fold(0.0, |sum, (a, b)| sum + (a - b).abs());
     }
-    f64::from((sum / (a.width * a.height) as f64) as f32)
+    f64::from(sum / (a.width * a.height) as f32)
 }
 
 /// Bands of a wavelet level: approximation, and horizontal, vertical and diagonal detail.
@@ -334,7 +334,7 @@ fn adm_scale(options: &FloatAdmOptions, o: &[Plane; 3], t: &[Plane; 3], factors:
             let squares = (o[0] * o[0] + o[1] * o[1], t[0] * t[0] + t[1] * t[1]);
             let agrees = product >= 0.0 && product * product >= cos_squared * squares.0 * squares.1;
             for band in 0..3 {
-                let share = (t[band] / (o[band] + 1e-30)).clamp(0.0, 1.0);
+                let share = quotient(t[band], o[band] + 1e-30).clamp(0.0, 1.0);
                 let mut restored = share * o[band];
                 if agrees && restored > 0.0 {
                     restored = (restored * options.gain_limit).min(t[band]);
@@ -349,44 +349,83 @@ fn adm_scale(options: &FloatAdmOptions, o: &[Plane; 3], t: &[Plane; 3], factors:
     let border = |n: usize| (n as f64 * 0.1 - 0.5) as usize;
     let (left, top) = (border(width), border(height));
     let (right, bottom) = (width - left, height - top);
-    let noise = |weight: f64| f64::from((((right - left) * (bottom - top)) as f64 * weight) as f32).cbrt();
+    let noise = |weight: f64| cube_root((((right - left) * (bottom - top)) as f64 * weight) as f32);
     let [restored, additive] = &parts;
     let contrast = |bands: &[Plane; 3], other: &[Plane; 3], weight: f64| {
-        let mut sums = [0.0_f64; 3];
+        let mut sums = [0.0_f32; 3];
         for y in top..bottom {
+            let mut row_sums = [0.0_f32; 3];
             for x in left..right {
                 let threshold = threshold(other, x, y);
-                for (sum, band) in sums.iter_mut().zip(bands) {
-                    let left = f64::from((band.row(y)[x].abs() - threshold).max(0.0));
-                    *sum += left * left * left;
+                for (sum, band) in row_sums.iter_mut().zip(bands) {
+                    *sum += cube((band.row(y)[x].abs() - threshold).max(0.0));
                 }
             }
+            for (sum, row_sum) in sums.iter_mut().zip(row_sums) {
+                *sum += row_sum;
+            }
         }
-        sums.into_iter().map(|sum| sum.cbrt() + noise(weight)).sum::<f64>()
+        sums.into_iter().fold(0.0, |sum, band| sum + (cube_root(band) + noise(weight)))
     };
     let mut energy = 0.0;
     for (band, factor) in o.iter().zip(factors) {
-        let rows = (top..bottom).flat_map(|y| &band.row(y)[left..right]);
-        energy += rows.map(|value| f64::from((value * factor).abs()).powi(3)).sum::<f64>().cbrt()
-            + noise(options.noise_weight);
+        let row_sum = |y: usize| {
+            band.row(y)[left..right].iter().fold(0.0, |sum, value| sum + cube((factor * value).abs()))
+        };
+        let sum = (top..bottom).map(row_sum).fold(0.0, |sum, row| sum + row);
+        energy += cube_root(sum) + noise(options.noise_weight);
     }
     [contrast(restored, additive, options.noise_weight), energy, contrast(additive, restored, 0.0)]
+        .map(f64::from)
+}
+
+/// `n / d` as libvmaf divides here: on x86-64 by the processor's approximate reciprocal and one step of Newton's method, whose
+/// last bit differs between makers of processors.
+#[cfg(target_arch = "x86_64")]
+fn quotient(n: f32, d: f32) -> f32 {
+    use std::arch::x86_64::{_mm_cvtss_f32, _mm_rcp_ss, _mm_set_ss};
+    #[allow(unsafe_code, reason = "an instruction of SSE")]
+    // SAFETY: every processor of this architecture has SSE.
+    let guess = unsafe { _mm_cvtss_f32(_mm_rcp_ss(_mm_set_ss(d))) };
+    n * (guess + guess * (1.0 - d * guess))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn quotient(n: f32, d: f32) -> f32 {
+    n / d
+}
+
+fn cube(x: f32) -> f32 {
+    x * x * x
+}
+
+fn cube_root(x: f32) -> f32 {
+    x.powf(1.0 / 3.0)
 }
 
 /// What the other part around a place hides there: a thirtieth of its neighbours, a fifteenth of itself, of all bands.
 /// Above and left of the picture lies its second row and column, below and right its last.
 fn threshold(other: &[Plane; 3], x: usize, y: usize) -> f32 {
+    // As libvmaf has them, to so many digits.
+    const THIRTIETH: f64 = 0.033_333_335_1;
+    const FIFTEENTH: f64 = 0.066_666_670_1;
     let around = |at: usize, n: usize| [if at == 0 { 1.min(n - 1) } else { at - 1 }, at, (at + 1).min(n - 1)];
-    let mut sum = 0.0_f32;
+    let mut all = 0.0_f32;
     for band in other {
+        let mut sum = 0.0_f32;
         for (row, y) in around(y, band.height).into_iter().enumerate() {
             for (column, x) in around(x, band.width).into_iter().enumerate() {
-                let weight = if row == 1 && column == 1 { 1.0 / 15.0 } else { 1.0 / 30.0 };
-                sum += weight * band.row(y)[x].abs();
+                let value = f64::from(band.row(y)[x].abs());
+                if row == 1 && column == 1 {
+                    sum = (f64::from(sum) + FIFTEENTH * value) as f32;
+                } else {
+                    sum += (THIRTIETH * value) as f32;
+                }
             }
         }
+        all += sum;
     }
-    sum
+    all
 }
 
 /// motion2, motion and motion3 of all frames from their differences.

@@ -152,6 +152,8 @@ pub(crate) enum Part {
         first_scale: usize,
     },
     Motion,
+    /// MS-SSIM, and SSIM of the picture as it is, which is its first scale.
+    Ssim,
     /// The feature at this place.
     One(usize),
 }
@@ -170,7 +172,9 @@ impl Part {
                 Checked::Adm(_) => (6, Self::Adm),
                 Checked::Motion(_) | Checked::FloatMotion(_) => (1, Self::Motion),
                 Checked::FloatVif(_) | Checked::FloatAdm(_) => (100, Self::One(place)),
-                Checked::Ciede | Checked::MsSsim(_) => (30, Self::One(place)),
+                Checked::MsSsim(_) => (50, Self::Ssim),
+                Checked::Ssim(options) if options.is_unscaled() => (30, Self::Ssim),
+                Checked::Ciede => (30, Self::One(place)),
                 Checked::Cambi(_) | Checked::PsnrHvs => (10, Self::One(place)),
                 Checked::Ssim(_) | Checked::SpeedChroma(_) => (3, Self::One(place)),
                 Checked::Psnr(_) | Checked::FloatPsnr => (1, Self::One(place)),
@@ -222,7 +226,8 @@ impl Extractors {
             Part::Vif { first_scale } if is_sampled => {
                 self.extract_vif(&features, job, first_scale, &mut raws)?;
             }
-            Part::Adm | Part::Vif { .. } => {}
+            Part::Ssim if is_sampled => self.extract_ssim(&features, job, &mut raws),
+            Part::Adm | Part::Vif { .. } | Part::Ssim => {}
             Part::Motion => self.extract_motion(&features, job, is_sampled, &mut raws)?,
             Part::One(place) => {
                 let feature = &features[place];
@@ -309,23 +314,47 @@ impl Extractors {
             }
             Checked::Ssim(options) => {
                 let parts = self.ssim.single(self.isa, options, reference, distorted);
-                raw.extend([options.shown(parts.ssim), parts.luminance, parts.contrast, parts.structure]);
-            }
-            Checked::MsSsim(options) => {
-                let (score, scales) = self.ssim.multiple(self.isa, reference, distorted);
-                raw.push(options.shown(score));
-                raw.extend(scales.map(|parts| parts.luminance));
-                raw.extend(scales.map(|parts| parts.contrast));
-                raw.extend(scales.map(|parts| parts.structure));
+                raw.extend(options.shown_parts(parts));
             }
             Checked::Ciede => raw.push(self.ciede.score(self.isa, reference, distorted)),
             Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
             Checked::FloatPsnr => raw.push(psnr::float_score(self.isa, reference, distorted)),
             Checked::FloatAdm(options) => raw.extend(float::adm(options, reference, distorted)?),
             Checked::FloatVif(options) => raw.extend(float::vif(self.isa, options, reference, distorted)),
-            Checked::Motion(_) | Checked::FloatMotion(_) | Checked::Adm(_) | Checked::Vif { .. } => {}
+            // Measured with others of their kind.
+            Checked::Adm(_)
+            | Checked::Vif { .. }
+            | Checked::Motion(_)
+            | Checked::FloatMotion(_)
+            | Checked::MsSsim(_) => {}
         }
         Ok(())
+    }
+
+    fn extract_ssim(&mut self, features: &[Checked], job: &Job, raws: &mut [Raw]) {
+        let reference = &job.reference;
+        for (distorted, raw) in job.distorted.iter().zip(raws) {
+            let mut whole = None;
+            for (feature, raw) in features.iter().zip(raw) {
+                match feature {
+                    Checked::Ssim(options) if options.is_unscaled() => {
+                        let parts = whole
+                            .unwrap_or_else(|| self.ssim.single(self.isa, options, reference, distorted));
+                        whole = Some(parts);
+                        raw.extend(options.shown_parts(parts));
+                    }
+                    Checked::MsSsim(options) => {
+                        let (score, scales) = self.ssim.multiple(self.isa, whole, reference, distorted);
+                        whole = Some(scales[0]);
+                        raw.push(options.shown(score));
+                        raw.extend(scales.map(|parts| parts.luminance));
+                        raw.extend(scales.map(|parts| parts.contrast));
+                        raw.extend(scales.map(|parts| parts.structure));
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     fn extract_adm(&mut self, features: &[Checked], job: &Job, raws: &mut [Raw]) -> Result<(), Error> {

@@ -3,9 +3,10 @@
 //!
 //! Samples are brought to the range of eight bits. An 11-tap Gaussian window, where it fits wholly into the picture, gives
 //! means, variances and the covariance; luminance, contrast and structure are averaged each and multiplied per window.
-//! SSIM works on a picture averaged down to about 256 lines, MS-SSIM at five scales of a wavelet low-pass. Rows of the
-//! window are filtered down first, then across, in single precision; the averages are sums in lanes of double precision,
-//! so that every instruction set adds in the same order.
+//! SSIM works on a picture averaged down to about 256 lines, MS-SSIM at five scales of a wavelet low-pass.
+//!
+//! Where a picture is flat, variances are differences of numbers that agree in all their digits but the last, so roundings
+//! are libvmaf's: products in single precision, their sums in double, across first and then down, the result in single.
 
 use backlot_frames::{Format, Frame, Pixels};
 
@@ -18,14 +19,22 @@ const WINDOW: [f32; 11] = [
     0.001_028, 0.007_599, 0.036_001, 0.109_361, 0.213_006, 0.266_012, 0.213_006, 0.109_361, 0.036_001,
     0.007_599, 0.001_028,
 ];
-const LOW_PASS: [f32; 9] =
-    [0.026_727, -0.016_828, -0.078_201, 0.266_846, 0.602_914, 0.266_846, -0.078_201, -0.016_828, 0.026_727];
+/// The 9/7 wavelet's low-pass in two dimensions to six decimals, from its middle to its corner.
+const LOW_PASS: [[f32; 5]; 5] = [
+    [0.363_505, 0.160_885, -0.047_149, -0.010_146, 0.016_114],
+    [0.160_885, 0.071_207, -0.020_867, -0.004_490, 0.007_132],
+    [-0.047_149, -0.020_867, 0.006_115, 0.001_316, -0.002_090],
+    [-0.010_146, -0.004_490, 0.001_316, 0.000_283, -0.000_450],
+    [0.016_114, 0.007_132, -0.002_090, -0.000_450, 0.000_714],
+];
+/// Taps of the low-pass on each side of its middle.
+const REACH: usize = LOW_PASS.len() - 1;
 const C1: f32 = (0.01 * 255.0) * (0.01 * 255.0);
 const C2: f32 = (0.03 * 255.0) * (0.03 * 255.0);
 const C3: f32 = C2 / 2.0;
 const SCALES: usize = 5;
 /// Exponents of contrast and structure by scale; luminance counts at the last only.
-const EXPONENTS: [f64; SCALES] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
+const EXPONENTS: [f32; SCALES] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
 const LANES: usize = 16;
 
 /// Options of SSIM and MS-SSIM.
@@ -34,7 +43,7 @@ pub(crate) struct SsimOptions {
     pub(crate) parts: bool,
     decibel: bool,
     most: f64,
-    /// Lines and columns that become one; chosen by the picture's size where it is zero.
+    /// Lines and columns that become one.
     scale: usize,
 }
 
@@ -47,7 +56,9 @@ impl SsimOptions {
         } else {
             f64::INFINITY
         };
-        let scale = if has_scale { values.integer("scale") as usize } else { 0 };
+        let chosen = if has_scale { values.integer("scale") as usize } else { 0 };
+        let short = format.width().min(format.height()) as f32;
+        let scale = if chosen > 0 { chosen } else { ((short / 256.0 + 0.5) as usize).max(1) };
         Self { parts: values.flag("enable_lcs"), decibel: values.flag("enable_db"), most, scale }
     }
 
@@ -56,18 +67,19 @@ impl SsimOptions {
         if self.decibel { (-10.0 * (1.0 - score).log10()).min(self.most) } else { score }
     }
 
-    fn scale_of(&self, format: Format) -> usize {
-        if self.scale > 0 {
-            return self.scale;
-        }
-        let short = format.width().min(format.height()) as f32;
-        ((short / 256.0 + 0.5) as usize).max(1)
+    /// SSIM and its parts as they are reported.
+    pub(crate) fn shown_parts(&self, parts: Parts) -> [f64; 4] {
+        [self.shown(parts.ssim), parts.luminance, parts.contrast, parts.structure]
+    }
+
+    /// Whether SSIM works on the picture as it is, where MS-SSIM has its first scale.
+    pub(crate) fn is_unscaled(&self) -> bool {
+        self.scale == 1
     }
 
     /// Whether a window fits into the picture that SSIM works on.
     pub(crate) fn check(&self, format: Format) -> Result<(), Error> {
-        let scale = self.scale_of(format);
-        let min = WINDOW.len() * scale;
+        let min = WINDOW.len() * self.scale;
         if format.width() < min || format.height() < min {
             return Err(Error::TooSmall { feature: "float_ssim", min, format });
         }
@@ -92,11 +104,16 @@ pub(crate) struct Parts {
 pub(crate) struct Ssim {
     reference: Grid<f32>,
     distorted: Grid<f32>,
-    /// Filtered down: both pictures, their squares, their product.
-    down: [Vec<f32>; 5],
+    /// Squares of a row of both pictures, and their product.
+    products: [Vec<f32>; 3],
+    /// The last rows filtered across: both pictures, their squares, their product; row `y` at `y` modulo their number.
+    across: [Grid<f32>; 5],
+    /// A row of windows: the same, filtered down too.
+    moments: [Vec<f32>; 5],
     /// SSIM, luminance, contrast and structure of a row of windows.
-    shown: [Vec<f32>; 4],
-    row: Vec<f32>,
+    shown: [Vec<f64>; 4],
+    /// A picture's columns with its borders continued: those that even taps of the low-pass meet, and odd ones.
+    columns: [Grid<f32>; 2],
 }
 
 impl Ssim {
@@ -108,33 +125,33 @@ impl Ssim {
         reference: &Frame,
         distorted: &Frame,
     ) -> Parts {
-        take_luma(&mut self.reference, reference);
-        take_luma(&mut self.distorted, distorted);
-        let scale = options.scale_of(reference.format());
-        if scale > 1 {
-            self.reference = averaged(&self.reference, scale);
-            self.distorted = averaged(&self.distorted, scale);
+        self.take(reference, distorted);
+        if !options.is_unscaled() {
+            self.reference = averaged(&self.reference, options.scale);
+            self.distorted = averaged(&self.distorted, options.scale);
         }
         self.parts(isa)
     }
 
-    /// MS-SSIM, and the parts of each scale.
+    /// MS-SSIM, and the parts of each scale, the first of which may be known.
     pub(crate) fn multiple(
         &mut self,
         isa: Isa,
+        first: Option<Parts>,
         reference: &Frame,
         distorted: &Frame,
     ) -> (f64, [Parts; SCALES]) {
-        take_luma(&mut self.reference, reference);
-        take_luma(&mut self.distorted, distorted);
+        self.take(reference, distorted);
         let mut score = 1.0;
         let mut parts = [Parts::default(); SCALES];
         for (scale, exponent) in EXPONENTS.into_iter().enumerate() {
             if scale > 0 {
-                self.reference = low_passed(isa, &self.reference, &mut self.row);
-                self.distorted = low_passed(isa, &self.distorted, &mut self.row);
+                self.reference = low_passed(isa, &self.reference, &mut self.columns);
+                self.distorted = low_passed(isa, &self.distorted, &mut self.columns);
             }
-            let one = self.parts(isa);
+            let known = first.filter(|_| scale == 0);
+            let one = known.unwrap_or_else(|| self.parts(isa));
+            let exponent = f64::from(exponent);
             let luminance = if scale == SCALES - 1 { one.luminance.powf(exponent) } else { 1.0 };
             score *= luminance * one.contrast.powf(exponent) * one.structure.powf(exponent);
             parts[scale] = one;
@@ -142,24 +159,49 @@ impl Ssim {
         (score, parts)
     }
 
+    fn take(&mut self, reference: &Frame, distorted: &Frame) {
+        take_luma(&mut self.reference, reference);
+        take_luma(&mut self.distorted, distorted);
+    }
+
     fn parts(&mut self, isa: Isa) -> Parts {
         let (width, height) = (self.reference.width, self.reference.height);
         let (inner_width, inner_height) = (width + 1 - WINDOW.len(), height + 1 - WINDOW.len());
-        for row in &mut self.down {
+        for row in &mut self.products {
             row.resize(width, 0.0);
+        }
+        for grid in &mut self.across {
+            grid.resize(inner_width, WINDOW.len());
+        }
+        for row in &mut self.moments {
+            row.resize(inner_width, 0.0);
         }
         for row in &mut self.shown {
             row.resize(inner_width, 0.0);
         }
         let mut sums = [0.0_f64; 4];
-        for y in 0..inner_height {
-            let reference: [&[f32]; 11] = std::array::from_fn(|tap| self.reference.row(y + tap));
-            let distorted: [&[f32]; 11] = std::array::from_fn(|tap| self.distorted.row(y + tap));
-            let down = self.down.each_mut().map(|row| &mut row[..width]);
-            let shown = self.shown.each_mut().map(|row| &mut row[..inner_width]);
-            compare_row(isa, reference, distorted, down, shown);
+        for y in 0..height {
+            let (reference, distorted) = (self.reference.row(y), self.distorted.row(y));
+            multiply(isa, reference, distorted, self.products.each_mut().map(Vec::as_mut_slice));
+            let [squares1, squares2, product] = self.products.each_ref().map(Vec::as_slice);
+            for (row, across) in
+                [reference, distorted, squares1, squares2, product].into_iter().zip(&mut self.across)
+            {
+                let lines: [&[f32]; WINDOW.len()] = std::array::from_fn(|tap| &row[tap..tap + inner_width]);
+                convolve(isa, &lines, &WINDOW, across.row_mut(y % WINDOW.len()));
+            }
+            if y + 1 < WINDOW.len() {
+                continue;
+            }
+            for (across, moment) in self.across.iter().zip(&mut self.moments) {
+                let lines: [&[f32]; WINDOW.len()] =
+                    std::array::from_fn(|tap| across.row((y + 1 + tap) % WINDOW.len()));
+                convolve(isa, &lines, &WINDOW, moment);
+            }
+            let moments = self.moments.each_ref().map(Vec::as_slice);
+            compared(isa, moments, self.shown.each_mut().map(Vec::as_mut_slice));
             for (sum, row) in sums.iter_mut().zip(&self.shown) {
-                *sum += total(isa, &row[..inner_width]);
+                *sum += total(isa, row);
             }
         }
         let count = (inner_width * inner_height) as f64;
@@ -239,213 +281,115 @@ fn averaged(grid: &Grid<f32>, scale: usize) -> Grid<f32> {
 }
 
 /// The wavelet's low-pass at even rows and columns.
-fn low_passed(isa: Isa, grid: &Grid<f32>, row: &mut Vec<f32>) -> Grid<f32> {
-    const REACH: usize = LOW_PASS.len() / 2;
+fn low_passed(isa: Isa, grid: &Grid<f32>, columns: &mut [Grid<f32>; 2]) -> Grid<f32> {
+    const SIDE: usize = 2 * REACH + 1;
+    let weight = |tap: usize| LOW_PASS[(tap / SIDE).abs_diff(REACH)][(tap % SIDE).abs_diff(REACH)];
+    let weights: [f32; SIDE * SIDE] = std::array::from_fn(weight);
     let mut small = Grid::default();
     small.resize(decimated(grid.width, 2), decimated(grid.height, 2));
-    row.resize(grid.width + 2 * REACH, 0.0);
-    for y in 0..small.height {
-        let lines: [&[f32]; 9] = std::array::from_fn(|tap| {
-            grid.row(reflect((2 * y + tap) as isize - REACH as isize, grid.height))
-        });
-        low_pass_down(isa, lines, &mut row[REACH..REACH + grid.width]);
-        for distance in 0..REACH {
-            row[REACH - 1 - distance] = row[REACH + distance.min(grid.width - 1)];
-            row[REACH + grid.width + distance] = row[REACH + grid.width - 1 - distance.min(grid.width - 1)];
+    for (odd, columns) in columns.iter_mut().enumerate() {
+        columns.resize(small.width + REACH, grid.height);
+        for y in 0..grid.height {
+            let (row, columns) = (grid.row(y), columns.row_mut(y));
+            let whole = row.get(odd..).unwrap_or_default().iter().step_by(2);
+            let (first, end) = (REACH / 2, REACH / 2 + whole.len());
+            columns[first..end].iter_mut().zip(whole).for_each(|(out, &value)| *out = value);
+            for x in (0..first).chain(end..columns.len()) {
+                columns[x] = row[reflect((2 * x + odd) as isize - REACH as isize, grid.width)];
+            }
         }
-        low_pass_across(isa, row, small.row_mut(y));
+    }
+    for y in 0..small.height {
+        let lines: [&[f32]; SIDE * SIDE] = std::array::from_fn(|tap| {
+            let (down, across) = (tap / SIDE, tap % SIDE);
+            let from = reflect((2 * y + down) as isize - REACH as isize, grid.height);
+            &columns[across % 2].row(from)[across / 2..][..small.width]
+        });
+        convolve(isa, &lines, &weights, small.row_mut(y));
     }
     small
 }
 
 kernel! {
-    fn low_pass_down [] [] (lines: [&[f32]; 9], out: &mut [f32]) {
-        let width = out.len();
-        let lines = lines.map(|line| &line[..width]);
+    fn multiply [] [] (reference: &[f32], distorted: &[f32], out: [&mut [f32]; 3]) {
+        let [squares1, squares2, product] = out;
+        let width = product.len();
+        let (reference, distorted) = (&reference[..width], &distorted[..width]);
+        let (squares1, squares2) = (&mut squares1[..width], &mut squares2[..width]);
         for x in 0..width {
-            let mut sum = 0.0_f32;
-            for tap in 0..9 {
-                sum += LOW_PASS[tap] * lines[tap][x];
-            }
-            out[x] = sum;
+            let (r, d) = (reference[x], distorted[x]);
+            (squares1[x], squares2[x], product[x]) = (r * r, d * d, r * d);
         }
     }
 }
 
 kernel! {
-    fn low_pass_across [] [] (row: &[f32], out: &mut [f32]) {
-        for (x, out) in out.iter_mut().enumerate() {
-            let mut sum = 0.0_f32;
-            for tap in 0..9 {
-                sum += LOW_PASS[tap] * row[2 * x + tap];
+    /// Sums of `lines`, each times its weight.
+    fn convolve [const N: usize] [N] (lines: &[&[f32]; N], weights: &[f32; N], out: &mut [f32]) {
+        let width = out.len();
+        let lines = lines.map(|line| &line[..width]);
+        let mut x = 0;
+        while x + LANES <= width {
+            let mut sums = [0.0_f64; LANES];
+            for tap in 0..N {
+                let line = &lines[tap][x..x + LANES];
+                for lane in 0..LANES {
+                    sums[lane] += f64::from(line[lane] * weights[tap]);
+                }
             }
-            *out = sum;
+            let out = &mut out[x..x + LANES];
+            for lane in 0..LANES {
+                out[lane] = sums[lane] as f32;
+            }
+            x += LANES;
+        }
+        for x in x..width {
+            let mut sum = 0.0_f64;
+            for tap in 0..N {
+                sum += f64::from(lines[tap][x] * weights[tap]);
+            }
+            out[x] = sum as f32;
         }
     }
 }
 
-/// Compares the windows of one row: five moments filtered down, then across.
-fn compare_row(
-    isa: Isa,
-    reference: [&[f32]; 11],
-    distorted: [&[f32]; 11],
-    mut down: [&mut [f32]; 5],
-    mut shown: [&mut [f32]; 4],
-) {
-    let (width, inner) = (down[0].len(), shown[0].len());
-    let is_whole = reference.iter().chain(&distorted).all(|row| row.len() >= width);
-    let is_whole =
-        is_whole && down.iter().all(|row| row.len() == width) && shown.iter().all(|row| row.len() == inner);
-    assert!(is_whole && width == inner + WINDOW.len() - 1, "invariant: rows are whole");
-    if inner < VECTOR || wide::down(isa, &reference, &distorted, &mut down).is_none() {
+kernel! {
+    /// SSIM, luminance, contrast and structure of a row of windows from their moments.
+    fn compared [] [] (moments: [&[f32]; 5], shown: [&mut [f64]; 4]) {
+        let [ssim, luminance, contrast, structure] = shown;
+        let width = ssim.len();
+        let [mu1, mu2, squares1, squares2, products] = moments.map(|row| &row[..width]);
+        let (luminance, contrast, structure) =
+            (&mut luminance[..width], &mut contrast[..width], &mut structure[..width]);
         for x in 0..width {
-            let moments = moments_at(&reference, &distorted, x);
-            for (row, moment) in down.iter_mut().zip(moments) {
-                row[x] = moment;
-            }
-        }
-    }
-    let rows = down.each_ref().map(|row| &**row);
-    if inner < VECTOR || wide::across(isa, rows, &mut shown).is_none() {
-        for x in 0..inner {
-            let moments = rows.map(|row| {
-                WINDOW.iter().zip(&row[x..]).fold(0.0_f32, |sum, (weight, value)| sum + weight * value)
-            });
-            for (row, part) in shown.iter_mut().zip(compared(moments)) {
-                row[x] = part;
-            }
-        }
-    }
-}
-
-/// Numbers in the widest vector.
-const VECTOR: usize = 16;
-
-/// Both pictures, their squares and their product at a column, filtered down.
-fn moments_at(reference: &[&[f32]; 11], distorted: &[&[f32]; 11], x: usize) -> [f32; 5] {
-    let mut sums = [0.0_f32; 5];
-    for tap in 0..WINDOW.len() {
-        let (r, d, weight) = (reference[tap][x], distorted[tap][x], WINDOW[tap]);
-        for (sum, product) in sums.iter_mut().zip([r, d, r * r, d * d, r * d]) {
-            *sum += weight * product;
-        }
-    }
-    sums
-}
-
-/// SSIM, luminance, contrast and structure from the moments of a window.
-fn compared([mu1, mu2, square1, square2, product]: [f32; 5]) -> [f32; 4] {
-    let (var1, var2) = ((square1 - mu1 * mu1).max(0.0), (square2 - mu2 * mu2).max(0.0));
-    let both = product - mu1 * mu2;
-    let root = (var1 * var2).sqrt();
-    let luminance = (2.0 * (mu1 * mu2) + C1) / (mu1 * mu1 + mu2 * mu2 + C1);
-    let contrast = (2.0 * root + C2) / (var1 + var2 + C2);
-    // Flat and equal: the covariance may be a hair below zero by rounding.
-    let both = if root > 0.0 { both } else { both.max(0.0) };
-    let structure = (both + C3) / (root + C3);
-    [luminance * contrast * structure, luminance, contrast, structure]
-}
-
-/// The same in vectors.
-#[allow(unsafe_code, reason = "vectors are loaded by address; lengths were checked")]
-#[allow(clippy::needless_range_loop, reason = "one index into several arrays of registers")]
-mod wide {
-    use super::{C1, C2, C3, WINDOW};
-    use crate::simd::simd_kernel;
-
-    simd_kernel! {
-        pub(super) fn down [] [] (
-            simd; reference: &[&[f32]; 11], distorted: &[&[f32]; 11], out: &mut [&mut [f32]; 5],
-        ) -> () {
-            let width = out[0].len();
-            let mut x = 0;
-            loop {
-                let mut sums = [simd.splat_f(0.0); 5];
-                for tap in 0..WINDOW.len() {
-                    // SAFETY: rows hold the width, and `x + LANES` is at most that.
-                    let (r, d) = unsafe {
-                        (simd.load_f(reference[tap].as_ptr().add(x)), simd.load_f(distorted[tap].as_ptr().add(x)))
-                    };
-                    let weight = simd.splat_f(WINDOW[tap]);
-                    let products = [r, d, simd.mul_f(r, r), simd.mul_f(d, d), simd.mul_f(r, d)];
-                    for moment in 0..5 {
-                        sums[moment] = simd.add_f(sums[moment], simd.mul_f(weight, products[moment]));
-                    }
-                }
-                for moment in 0..5 {
-                    // SAFETY: as above.
-                    unsafe { simd.store_f(sums[moment], out[moment].as_mut_ptr().add(x)) };
-                }
-                if x + S::LANES == width {
-                    break;
-                }
-                x = (x + S::LANES).min(width - S::LANES);
-            }
-        }
-    }
-
-    simd_kernel! {
-        pub(super) fn across [] [] (simd; rows: [&[f32]; 5], out: &mut [&mut [f32]; 4]) -> () {
-            let width = out[0].len();
-            let mut x = 0;
-            loop {
-                let mut sums = [simd.splat_f(0.0); 5];
-                for tap in 0..WINDOW.len() {
-                    let weight = simd.splat_f(WINDOW[tap]);
-                    for moment in 0..5 {
-                        // SAFETY: rows hold ten more than the width, and `x + LANES` is at most that.
-                        let value = unsafe { simd.load_f(rows[moment].as_ptr().add(x + tap)) };
-                        sums[moment] = simd.add_f(sums[moment], simd.mul_f(weight, value));
-                    }
-                }
-                let [mu1, mu2, square1, square2, product] = sums;
-                let zero = simd.splat_f(0.0);
-                let (c1, c2, c3) = (simd.splat_f(C1), simd.splat_f(C2), simd.splat_f(C3));
-                let two = simd.splat_f(2.0);
-                let var1 = simd.max_f(simd.sub_f(square1, simd.mul_f(mu1, mu1)), zero);
-                let var2 = simd.max_f(simd.sub_f(square2, simd.mul_f(mu2, mu2)), zero);
-                let means = simd.mul_f(mu1, mu2);
-                let both = simd.sub_f(product, means);
-                let root = simd.sqrt_f(simd.mul_f(var1, var2));
-                let squares = simd.add_f(simd.mul_f(mu1, mu1), simd.mul_f(mu2, mu2));
-                let luminance = simd.div_f(simd.add_f(simd.mul_f(two, means), c1), simd.add_f(squares, c1));
-                let contrast = simd.div_f(
-                    simd.add_f(simd.mul_f(two, root), c2),
-                    simd.add_f(simd.add_f(var1, var2), c2),
-                );
-                let both = simd.choose_f(root, both, simd.max_f(both, zero));
-                let structure = simd.div_f(simd.add_f(both, c3), simd.add_f(root, c3));
-                let shown = [
-                    simd.mul_f(simd.mul_f(luminance, contrast), structure),
-                    luminance,
-                    contrast,
-                    structure,
-                ];
-                for part in 0..4 {
-                    // SAFETY: `x + LANES` is at most the width.
-                    unsafe { simd.store_f(shown[part], out[part].as_mut_ptr().add(x)) };
-                }
-                if x + S::LANES == width {
-                    break;
-                }
-                x = (x + S::LANES).min(width - S::LANES);
-            }
+            let (mu1, mu2) = (mu1[x], mu2[x]);
+            let var1 = (squares1[x] - mu1 * mu1).max(0.0);
+            let var2 = (squares2[x] - mu2 * mu2).max(0.0);
+            let both = products[x] - mu1 * mu2;
+            let root = (var1 * var2).sqrt();
+            // Flat and equal: the covariance may be a hair below zero by rounding.
+            let both = if root > 0.0 { both } else { both.max(0.0) };
+            luminance[x] = (2.0 * f64::from(mu1) * f64::from(mu2) + f64::from(C1))
+                / f64::from(mu1 * mu1 + mu2 * mu2 + C1);
+            contrast[x] = (2.0 * f64::from(root) + f64::from(C2)) / f64::from(var1 + var2 + C2);
+            structure[x] = f64::from((both + C3) / (root + C3));
+            ssim[x] = luminance[x] * contrast[x] * structure[x];
         }
     }
 }
 
 kernel! {
     /// The sum of a row, in lanes.
-    fn total [] [] (row: &[f32]) -> f64 {
+    fn total [] [] (row: &[f64]) -> f64 {
         let mut sums = [0.0_f64; LANES];
         let mut chunks = row.chunks_exact(LANES);
         for chunk in &mut chunks {
             for lane in 0..LANES {
-                sums[lane] += f64::from(chunk[lane]);
+                sums[lane] += chunk[lane];
             }
         }
         for (sum, &value) in sums.iter_mut().zip(chunks.remainder()) {
-            *sum += f64::from(value);
+            *sum += value;
         }
         sums.iter().sum()
     }

@@ -11,7 +11,7 @@ use super::vectors::{op, vectors};
 
 vectors! {
     /// AVX2.
-    Avx2: 8 lanes, __m256i, __m256;
+    Avx2: 8 lanes, __m256i;
     splat: _mm256_set1_epi32,
     load: _mm256_loadu_si256,
     store: _mm256_storeu_si256,
@@ -27,15 +27,6 @@ vectors! {
     shift_right: _mm256_srl_epi32,
     shift_right_signed: _mm256_sra_epi32,
     shift_left: _mm256_sll_epi32,
-    splat_f: _mm256_set1_ps,
-    load_f: _mm256_loadu_ps,
-    store_f: _mm256_storeu_ps,
-    add_f: _mm256_add_ps,
-    sub_f: _mm256_sub_ps,
-    mul_f: _mm256_mul_ps,
-    div_f: _mm256_div_ps,
-    sqrt_f: _mm256_sqrt_ps,
-    max_f: _mm256_max_ps,
     ;
     #[inline(always)]
     unsafe fn pairs8(self, a: *const u8, b: *const u8) -> __m256i {
@@ -93,9 +84,5 @@ vectors! {
             let sum = _mm_add_epi64(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
             (_mm_extract_epi64::<0>(sum) as u64).wrapping_add(_mm_extract_epi64::<1>(sum) as u64)
         })
-    }
-    #[inline(always)]
-    fn choose_f(self, sign: __m256, a: __m256, b: __m256) -> __m256 {
-        op!(_mm256_blendv_ps(b, a, _mm256_cmp_ps::<_CMP_GT_OQ>(sign, _mm256_setzero_ps())))
     }
 }

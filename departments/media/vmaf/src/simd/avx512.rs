@@ -11,7 +11,7 @@ use super::vectors::{op, vectors};
 
 vectors! {
     /// AVX-512 F, BW, CD, DQ, VL and VNNI.
-    Avx512: 16 lanes, __m512i, __m512;
+    Avx512: 16 lanes, __m512i;
     splat: _mm512_set1_epi32,
     load: _mm512_loadu_si512,
     store: _mm512_storeu_si512,
@@ -27,15 +27,6 @@ vectors! {
     shift_right: _mm512_srl_epi32,
     shift_right_signed: _mm512_sra_epi32,
     shift_left: _mm512_sll_epi32,
-    splat_f: _mm512_set1_ps,
-    load_f: _mm512_loadu_ps,
-    store_f: _mm512_storeu_ps,
-    add_f: _mm512_add_ps,
-    sub_f: _mm512_sub_ps,
-    mul_f: _mm512_mul_ps,
-    div_f: _mm512_div_ps,
-    sqrt_f: _mm512_sqrt_ps,
-    max_f: _mm512_max_ps,
     ;
     #[inline(always)]
     unsafe fn pairs8(self, a: *const u8, b: *const u8) -> __m512i {
@@ -86,9 +77,5 @@ vectors! {
             let high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64::<1>(a));
             _mm512_reduce_add_epi64(_mm512_add_epi64(low, high)) as u64
         })
-    }
-    #[inline(always)]
-    fn choose_f(self, sign: __m512, a: __m512, b: __m512) -> __m512 {
-        op!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(sign, _mm512_setzero_ps()), b, a))
     }
 }

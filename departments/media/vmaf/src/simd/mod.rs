@@ -27,8 +27,6 @@ pub(crate) trait Simd: Copy {
     const LANES: usize;
     /// A vector of whole numbers.
     type V: Copy;
-    /// A vector of `LANES` numbers of single precision.
-    type F: Copy;
 
     /// `value` in every 32-bit lane.
     fn splat(self, value: i32) -> Self::V;
@@ -90,28 +88,6 @@ pub(crate) trait Simd: Copy {
     fn interleave(self, even: Self::V, odd: Self::V) -> (Self::V, Self::V);
     /// The sum of all 32-bit lanes as unsigned numbers.
     fn total(self, a: Self::V) -> u64;
-
-    /// `value` in every lane of a vector of single precision.
-    fn splat_f(self, value: f32) -> Self::F;
-    /// A vector from memory.
-    ///
-    /// # Safety
-    /// `LANES` numbers are readable at `from`.
-    unsafe fn load_f(self, from: *const f32) -> Self::F;
-    /// A vector to memory.
-    ///
-    /// # Safety
-    /// `LANES` numbers are writable at `to`.
-    unsafe fn store_f(self, value: Self::F, to: *mut f32);
-    fn add_f(self, a: Self::F, b: Self::F) -> Self::F;
-    fn sub_f(self, a: Self::F, b: Self::F) -> Self::F;
-    fn mul_f(self, a: Self::F, b: Self::F) -> Self::F;
-    fn div_f(self, a: Self::F, b: Self::F) -> Self::F;
-    fn sqrt_f(self, a: Self::F) -> Self::F;
-    /// `a` where `sign` is above zero, else `b`.
-    fn choose_f(self, sign: Self::F, a: Self::F, b: Self::F) -> Self::F;
-    /// `a` where it is greater, else `b`.
-    fn max_f(self, a: Self::F, b: Self::F) -> Self::F;
 }
 
 /// Defines a kernel on vectors: `fn NAME [GENERICS] [THEIR NAMES] (SIMD; ARGUMENTS) -> RESULT BODY`. The body is generic over

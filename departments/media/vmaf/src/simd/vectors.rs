@@ -13,7 +13,7 @@ macro_rules! op {
 macro_rules! vectors {
     (
         $(#[$meta:meta])*
-        $name:ident: $lanes:literal lanes, $whole:ty, $single:ty;
+        $name:ident: $lanes:literal lanes, $whole:ty;
         splat: $splat:path,
         load: $load:path,
         store: $store:path,
@@ -29,15 +29,6 @@ macro_rules! vectors {
         shift_right: $shift_right:path,
         shift_right_signed: $shift_right_signed:path,
         shift_left: $shift_left:path,
-        splat_f: $splat_f:path,
-        load_f: $load_f:path,
-        store_f: $store_f:path,
-        add_f: $add_f:path,
-        sub_f: $sub_f:path,
-        mul_f: $mul_f:path,
-        div_f: $div_f:path,
-        sqrt_f: $sqrt_f:path,
-        max_f: $max_f:path,
         ;
         $($others:tt)*
     ) => {
@@ -57,7 +48,6 @@ macro_rules! vectors {
         impl $crate::simd::Simd for $name {
             const LANES: usize = $lanes;
             type V = $whole;
-            type F = $single;
 
             #[inline(always)]
             unsafe fn load16(self, from: *const i16) -> $whole {
@@ -72,36 +62,20 @@ macro_rules! vectors {
                 op!($store(to.cast(), value));
             }
             #[inline(always)]
-            unsafe fn load_f(self, from: *const f32) -> $single {
-                op!($load_f(from))
+            fn splat(self, value: i32) -> $whole {
+                op!($splat(value))
             }
             #[inline(always)]
-            unsafe fn store_f(self, value: $single, to: *mut f32) {
-                op!($store_f(to, value));
+            fn abs(self, a: $whole) -> $whole {
+                op!($abs(a))
             }
-            vectors!(@splat splat(i32) -> $whole = $splat; splat_f(f32) -> $single = $splat_f;);
-            vectors!(@one $whole: abs = $abs;);
-            vectors!(@one $single: sqrt_f = $sqrt_f;);
             vectors!(@two $whole: mul_low16 = $mul_low16; mul_high16 = $mul_high16; xor = $xor; and = $and;
                 add = $add; sub = $sub; sub16 = $sub16; max = $max;);
-            vectors!(@two $single: add_f = $add_f; sub_f = $sub_f; mul_f = $mul_f; div_f = $div_f; max_f = $max_f;);
             vectors!(@shift $whole: shift_right = $shift_right; shift_right_signed = $shift_right_signed;
                 shift_left = $shift_left;);
             $($others)*
         }
     };
-    (@splat $($method:ident($from:ty) -> $vector:ty = $call:path;)*) => {$(
-        #[inline(always)]
-        fn $method(self, value: $from) -> $vector {
-            op!($call(value))
-        }
-    )*};
-    (@one $vector:ty: $($method:ident = $call:path;)*) => {$(
-        #[inline(always)]
-        fn $method(self, a: $vector) -> $vector {
-            op!($call(a))
-        }
-    )*};
     (@two $vector:ty: $($method:ident = $call:path;)*) => {$(
         #[inline(always)]
         fn $method(self, a: $vector, b: $vector) -> $vector {

@@ -101,6 +101,21 @@ fn every_instruction_set_gives_the_same_bits_in_large_pictures() {
     }
 }
 
+/// SSIM of a picture as it is and MS-SSIM's first scale are measured once where both are asked for.
+#[test]
+fn ssim_beside_ms_ssim_is_what_it_is_alone() {
+    let format = Format::new(241, 217, Subsampling::C420, BitDepth::new(8).unwrap()).unwrap();
+    let clip = clip(format, 2, 13);
+    let (single, multiple) = ("float_ssim=enable_lcs=true", "float_ms_ssim=enable_lcs=true");
+    let alone = [single, multiple].map(|feature| report(&clip, Isa::detect(), 1, &[feature]).columns);
+    for order in [[single, multiple], [multiple, single]] {
+        let both = report(&clip, Isa::detect(), 1, &order).columns;
+        for column in alone.iter().flatten() {
+            assert!(both.contains(column), "{} of {order:?}", column.name);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
