@@ -9,6 +9,7 @@ use backlot_frames::Frame;
 
 use super::adm::csf::{self, Csf, Viewing};
 use super::adm::dwt::source;
+use super::ansnr::centred;
 use super::spec::Values;
 use crate::Error;
 use crate::isa::{Isa, kernel};
@@ -79,16 +80,6 @@ impl FloatAdmOptions {
     }
 }
 
-/// Luma as eight-bit samples around zero.
-fn luma(frame: &Frame) -> Plane {
-    let mut plane = Plane::default();
-    super::ssim::take_luma(&mut plane, frame);
-    for y in 0..plane.height {
-        plane.row_mut(y).iter_mut().for_each(|sample| *sample -= 128.0);
-    }
-    plane
-}
-
 kernel! {
     fn add_weighted [] [] (sum: &mut [f32], row: &[f32], weight: f32) {
         let row = &row[..sum.len()];
@@ -136,7 +127,7 @@ fn blurred(isa: Isa, plane: &Plane, filter: &[f32]) -> Plane {
 
 /// VIF of scales 0 to 3.
 pub(crate) fn vif(isa: Isa, options: &FloatVifOptions, reference: &Frame, distorted: &Frame) -> [f64; 4] {
-    let mut pair = [luma(reference), luma(distorted)];
+    let mut pair = [centred(reference), centred(distorted)];
     let mut scores = [0.0; 4];
     for scale in 0..4_u32 {
         let size = gaussian_size(scale, options.kernel_scale);
@@ -245,7 +236,7 @@ const MOTION_FILTER: [f32; 5] = [0.054_488_685, 0.244_201_34, 0.402_619_95, 0.24
 
 /// Mean absolute difference of two low-passed luma planes.
 pub(crate) fn motion(isa: Isa, earlier: &Frame, now: &Frame) -> f64 {
-    let [a, b] = [earlier, now].map(|frame| blurred(isa, &luma(frame), &MOTION_FILTER));
+    let [a, b] = [earlier, now].map(|frame| blurred(isa, &centred(frame), &MOTION_FILTER));
     let mut sum = 0.0_f32;
     for y in 0..a.height {
         let row = a.row(y).iter().zip(b.row(y));
@@ -296,7 +287,7 @@ pub(crate) fn adm(
 ) -> Result<[f64; 7], Error> {
     let (mut num, mut den, mut added) = (0.0, 0.0, 0.0);
     let mut scales = [0.0; 4];
-    let mut pair = [luma(reference), luma(distorted)];
+    let mut pair = [centred(reference), centred(distorted)];
     let format = reference.format();
     let area = (format.width() * format.height()) as f64;
     for (scale, shown) in scales.iter_mut().enumerate() {

@@ -6,6 +6,7 @@
 //! happens there. Extractors of the same kind that differ in options share their filtering.
 
 pub(crate) mod adm;
+pub(crate) mod ansnr;
 pub(crate) mod cambi;
 pub(crate) mod ciede;
 pub(crate) mod float;
@@ -61,6 +62,8 @@ pub(crate) enum Checked {
     FloatAdm(FloatAdmOptions),
     FloatVif(FloatVifOptions),
     FloatPsnr,
+    FloatAnsnr,
+    FloatMoment,
 }
 
 impl Checked {
@@ -113,6 +116,11 @@ impl Checked {
                 Self::PsnrHvs
             }
             ExtractorKind::FloatPsnr => Self::FloatPsnr,
+            ExtractorKind::FloatAnsnr => {
+                least(ansnr::MIN_SIDE)?;
+                Self::FloatAnsnr
+            }
+            ExtractorKind::FloatMoment => Self::FloatMoment,
             ExtractorKind::FloatMotion => {
                 least(3)?;
                 Self::FloatMotion(MotionOptions::of_float(values))
@@ -177,7 +185,8 @@ impl Part {
                 Checked::Ciede => (30, Self::One(place)),
                 Checked::Cambi(_) | Checked::PsnrHvs => (10, Self::One(place)),
                 Checked::Ssim(_) | Checked::SpeedChroma(_) => (3, Self::One(place)),
-                Checked::Psnr(_) | Checked::FloatPsnr => (1, Self::One(place)),
+                Checked::FloatAnsnr => (20, Self::One(place)),
+                Checked::Psnr(_) | Checked::FloatPsnr | Checked::FloatMoment => (1, Self::One(place)),
             };
             if parts.iter().all(|(_, known)| *known != part) {
                 parts.push((cost, part));
@@ -319,6 +328,8 @@ impl Extractors {
             Checked::Ciede => raw.push(self.ciede.score(self.isa, reference, distorted)),
             Checked::PsnrHvs => raw.extend(hvs::scores(self.isa, reference, distorted)),
             Checked::FloatPsnr => raw.push(psnr::float_score(self.isa, reference, distorted)),
+            Checked::FloatAnsnr => raw.extend(ansnr::scores(reference, distorted)),
+            Checked::FloatMoment => raw.extend(ansnr::moments(reference, distorted)),
             Checked::FloatAdm(options) => raw.extend(float::adm(options, reference, distorted)?),
             Checked::FloatVif(options) => raw.extend(float::vif(self.isa, options, reference, distorted)),
             // Measured with others of their kind.
@@ -477,6 +488,14 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
             }
         }
         Checked::FloatPsnr => finished.during.push(column("float_psnr", 0)),
+        Checked::FloatAnsnr => {
+            finished.during.extend([column("float_ansnr", 0), column("float_anpsnr", 1)]);
+        }
+        Checked::FloatMoment => {
+            for (index, name) in ["ref1st", "dis1st", "ref2nd", "dis2nd"].into_iter().enumerate() {
+                finished.during.push(column(&format!("float_moment_{name}"), index));
+            }
+        }
         Checked::FloatMotion(options) => {
             let sad: Vec<f64> = raw.iter().map_while(|frame| frame.first().copied()).collect();
             let [motion2, motion, motion3] = float::finish_motion(options, &sad);

@@ -50,6 +50,8 @@ pub(crate) enum ExtractorKind {
     FloatAdm,
     FloatVif,
     FloatPsnr,
+    FloatAnsnr,
+    FloatMoment,
 }
 
 const fn flag(name: &'static str, alias: &'static str, default: bool) -> OptionSpec {
@@ -206,6 +208,18 @@ pub(crate) const SPECS: &[Spec] = &[
         scores: &["psnr_hvs_y", "psnr_hvs_cb", "psnr_hvs_cr", "psnr_hvs"],
     },
     Spec { name: "float_psnr", extractor: ExtractorKind::FloatPsnr, options: &[], scores: &["float_psnr"] },
+    Spec {
+        name: "float_ansnr",
+        extractor: ExtractorKind::FloatAnsnr,
+        options: &[],
+        scores: &["float_ansnr", "float_anpsnr"],
+    },
+    Spec {
+        name: "float_moment",
+        extractor: ExtractorKind::FloatMoment,
+        options: &[],
+        scores: &["float_moment_ref1st", "float_moment_dis1st", "float_moment_ref2nd", "float_moment_dis2nd"],
+    },
     Spec {
         name: "float_motion",
         extractor: ExtractorKind::FloatMotion,

@@ -73,7 +73,8 @@ const ALL: &[&str] = &[
 const LARGE: &[&str] =
     &["cambi=full_ref=true", "float_ssim=enable_lcs=true", "float_ms_ssim=enable_lcs=true"];
 /// Features of floating point.
-const FLOAT: &[&str] = &["float_vif", "float_adm", "float_motion", "float_psnr"];
+const FLOAT: &[&str] =
+    &["float_vif", "float_adm", "float_motion", "float_psnr", "float_ansnr", "float_moment"];
 /// Features of chroma.
 const CHROMA: &[&str] = &["ciede", "speed_chroma", "psnr_hvs"];
 
