@@ -146,7 +146,13 @@ pub fn checks() -> Vec<Check> {
         check(
             "float models",
             &["vmaf_float_v0.6.1", "vmaf_float_v0.6.1neg:name=neg", "vmaf_float_4k_v0.6.1:name=uhd"],
-            &["float_vif=vif_kernelscale=0.5", "float_motion=motion_fps_weight=1.5", "float_psnr", "float_ansnr", "float_moment"],
+            &[
+                "float_vif=vif_kernelscale=0.5",
+                "float_motion=motion_fps_weight=1.5",
+                "float_psnr",
+                "float_ansnr",
+                "float_moment",
+            ],
             Tolerance::Exact,
         ),
         Check {
