@@ -44,8 +44,8 @@ async fn a_terminal_runs_a_shell_that_has_job_control_and_a_size() {
     socket.send_text(r#"["stdin", "stty size; echo a$((6*7))\r"]"#).await;
     let screen = shows(&mut socket, "a42").await;
     assert!(screen.contains("33 101"), "{screen}");
-    // Ctrl-C ends what runs and not the shell.
-    socket.send_text(r#"["stdin", "echo beg''un; sleep 600\r"]"#).await;
+    // Ctrl-C ends what runs and not the shell. What prints is what runs, so that it is in the foreground by then.
+    socket.send_text(r#"["stdin", "sh -c 'echo beg\"\"un; exec sleep 600'\r"]"#).await;
     shows(&mut socket, "begun").await;
     socket.send_text("[\"stdin\", \"\\u0003\"]").await;
     // What is typed before the terminal has seen it is thrown away with the line.
