@@ -7,7 +7,8 @@
 //!   read for such lines, not shown, and each test in it that skipped moves from passed to skipped.
 //! - A test that starts its own binary again may let the child print a second `running 1 test … test result: …` between
 //!   the outer ones. Results are matched with announcements by their number of tests, outermost first.
-//! - A test binary that dies (a signal, `process::exit`) prints no result: announced without a result is one failure.
+//! - A test binary that dies (a signal, `process::exit`, a limit) prints no result: announced without a result is one
+//!   failure, which names the tests that libtest had called slow.
 //!
 //! The reader is plain text in, counts and lines to show out.
 
@@ -103,6 +104,8 @@ pub(crate) struct CargoTest {
     listed: Option<String>,
     /// The tests of the listing that printed `skipped:`.
     skipped: BTreeSet<String>,
+    /// The tests that have run for over a minute and not ended.
+    slow: BTreeSet<String>,
 }
 
 impl CargoTest {
@@ -145,8 +148,13 @@ impl CargoTest {
         }
         match self.section {
             Section::Running => {
-                if let Some((test, outcome)) = line.strip_prefix("test ").and_then(|l| l.rsplit_once(" ... "))
+                let test = line.strip_prefix("test ");
+                if let Some(test) =
+                    test.and_then(|rest| rest.strip_suffix(" has been running for over 60 seconds"))
                 {
+                    self.slow.insert(test.to_owned());
+                } else if let Some((test, outcome)) = test.and_then(|rest| rest.rsplit_once(" ... ")) {
+                    self.slow.remove(test);
                     if outcome == "FAILED" {
                         self.tally.failures.push(format!("{}: {test}", self.binary));
                     } else if let Some(reason) = outcome.strip_prefix("ignored") {
@@ -189,9 +197,15 @@ impl CargoTest {
 
     fn end_binary(&mut self) {
         if !self.announced.is_empty() {
-            self.tally.fail(format!("{}: ended before its result (a signal, or process::exit)", self.binary));
+            let slow = std::mem::take(&mut self.slow).into_iter().collect::<Vec<_>>().join(", ");
+            let slow = if slow.is_empty() { slow } else { format!("; still running: {slow}") };
+            self.tally.fail(format!(
+                "{}: ended before its result (a signal, process::exit, or the limit of CI){slow}",
+                self.binary
+            ));
         }
         self.announced.clear();
+        self.slow.clear();
         self.section = Section::Running;
         self.skipped.clear();
         self.listed = None;
@@ -407,6 +421,23 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
             true,
         );
         assert_eq!(tally.summary(), "6 passed, 0 failed, 0 skipped");
+    }
+
+    #[test]
+    fn a_test_that_hangs_is_named() {
+        let (tally, _) = read(
+            "     Running unittests src/lib.rs (target/debug/deps/x-0123)
+running 3 tests
+test slow has been running for over 60 seconds
+test a ... ok
+test stuck has been running for over 60 seconds
+test slow ... ok
+error: test failed, to rerun pass `-p x --lib`
+",
+            false,
+        );
+        assert_eq!(tally.summary(), "0 passed, 1 failed, 0 skipped");
+        assert!(tally.failures[0].ends_with("; still running: stuck"), "{}", tally.failures[0]);
     }
 
     #[test]

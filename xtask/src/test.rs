@@ -13,6 +13,10 @@ use crate::setup;
 use crate::tally::{Binaries, CargoTest, Pytest, Tally};
 use crate::workspace::Workspace;
 
+/// Where nobody watches, a test program that hangs is ended after a quarter of an hour, and the others still run.
+const LIMITED: [&str; 2] =
+    ["--config", "target.'cfg(target_os = \"linux\")'.runner = ['timeout', '--kill-after=10', '900']"];
+
 /// What was asked for.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Request {
@@ -83,7 +87,11 @@ fn build(workspace: &Workspace, request: &Request) -> Result<Binaries, Failure> 
 
 fn rust_tests(workspace: &Workspace, request: &Request, binaries: Binaries) -> Result<Tally, Failure> {
     let mut tests = cargo();
-    tests.args(request.selection()).args(["--no-fail-fast", "--", "--show-output"]).args(&request.libtest);
+    tests.args(request.selection()).arg("--no-fail-fast");
+    if Workspace::is_ci() {
+        tests.args(LIMITED);
+    }
+    tests.args(["--", "--show-output"]).args(&request.libtest);
     if io::stdout().is_terminal() {
         tests.arg("--color=always").env("CARGO_TERM_COLOR", "always");
     }
