@@ -3,6 +3,11 @@
 
 use backlot_frames::{Frame, Pixels, Plane, Sample};
 
+use crate::isa::kernel;
+
+/// Columns that are taken together, and sums of a row: the same for every instruction set, so that all add in one order.
+pub(crate) const LANES: usize = 16;
+
 /// Index `i` of a line of `n` samples continued by reflection that does not repeat the edge: -1 is 1, `n` is `n - 2`.
 pub(crate) fn mirror(i: isize, n: usize) -> usize {
     let last = n as isize - 1;
@@ -121,6 +126,23 @@ pub(crate) fn plane_pair<'a>(first: &'a Frame, second: &'a Frame, index: usize) 
         (Pixels::Eight(a), Pixels::Eight(b)) => Some(PlanePair::Eight(a.get(index)?, b.get(index)?)),
         (Pixels::Deep(a), Pixels::Deep(b)) => Some(PlanePair::Deep(a.get(index)?, b.get(index)?)),
         _ => None,
+    }
+}
+
+kernel! {
+    /// The sum of a row, in lanes.
+    pub(crate) fn total [T: Copy + Into<f64>] [T] (row: &[T]) -> f64 {
+        let mut sums = [0.0_f64; LANES];
+        let mut chunks = row.chunks_exact(LANES);
+        for chunk in &mut chunks {
+            for lane in 0..LANES {
+                sums[lane] += chunk[lane].into();
+            }
+        }
+        for (sum, &value) in sums.iter_mut().zip(chunks.remainder()) {
+            *sum += value.into();
+        }
+        sums.iter().sum()
     }
 }
 

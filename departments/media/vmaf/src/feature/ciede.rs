@@ -10,11 +10,10 @@ use backlot_frames::{Frame, Pixels, Subsampling};
 
 use super::psnr::plane_size;
 use crate::isa::{Isa, kernel};
+use crate::kernel::total;
 
 /// Samples that libvmaf's rows are rounded up to; see [`chroma_row`].
 const STRIDE_UNIT: usize = 64;
-/// Lanes of the sum, so that every instruction set adds in the same order.
-const LANES: usize = 16;
 
 /// Scratch: samples of a row, its colours, and the differences.
 #[derive(Debug, Default)]
@@ -321,23 +320,6 @@ kernel! {
             let square = lightness * lightness + colour * colour + tint * tint + rotation * colour * tint;
             out[x] = square.max(0.0).sqrt();
         }
-    }
-}
-
-kernel! {
-    /// The sum of a row, in lanes.
-    fn total [] [] (row: &[f32]) -> f64 {
-        let mut sums = [0.0_f64; LANES];
-        let mut chunks = row.chunks_exact(LANES);
-        for chunk in &mut chunks {
-            for lane in 0..LANES {
-                sums[lane] += f64::from(chunk[lane]);
-            }
-        }
-        for (sum, &value) in sums.iter_mut().zip(chunks.remainder()) {
-            *sum += f64::from(value);
-        }
-        sums.iter().sum()
     }
 }
 

@@ -13,7 +13,7 @@ use backlot_frames::{Format, Frame, Pixels};
 use super::spec::Values;
 use crate::Error;
 use crate::isa::{Isa, kernel};
-use crate::kernel::Grid;
+use crate::kernel::{Grid, LANES, total};
 
 const WINDOW: [f32; 11] = [
     0.001_028, 0.007_599, 0.036_001, 0.109_361, 0.213_006, 0.266_012, 0.213_006, 0.109_361, 0.036_001,
@@ -35,7 +35,6 @@ const C3: f32 = C2 / 2.0;
 const SCALES: usize = 5;
 /// Exponents of contrast and structure by scale; luminance counts at the last only.
 const EXPONENTS: [f32; SCALES] = [0.0448, 0.2856, 0.3001, 0.2363, 0.1333];
-const LANES: usize = 16;
 
 /// Options of SSIM and MS-SSIM.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -375,22 +374,5 @@ kernel! {
             structure[x] = f64::from((both + C3) / (root + C3));
             ssim[x] = luminance[x] * contrast[x] * structure[x];
         }
-    }
-}
-
-kernel! {
-    /// The sum of a row, in lanes.
-    fn total [] [] (row: &[f64]) -> f64 {
-        let mut sums = [0.0_f64; LANES];
-        let mut chunks = row.chunks_exact(LANES);
-        for chunk in &mut chunks {
-            for lane in 0..LANES {
-                sums[lane] += chunk[lane];
-            }
-        }
-        for (sum, &value) in sums.iter_mut().zip(chunks.remainder()) {
-            *sum += value;
-        }
-        sums.iter().sum()
     }
 }
