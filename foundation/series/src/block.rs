@@ -155,17 +155,18 @@ fn scaled(values: &[f64]) -> Option<(u8, Vec<i64>)> {
         let power = POWERS[digits];
         let mut integers = Vec::with_capacity(values.len());
         for &value in values {
-            let integer = (value * power).round();
+            let rounded = (value * power).round();
+            let integer = rounded as i64;
             // Negative zero has no integer; larger numbers have no exact one.
-            let exact = integer.abs() <= EXACT && (integer / power).to_bits() == value.to_bits();
-            if !exact {
-                if digits == MOST_DIGITS || integer.abs() > EXACT || !value.is_finite() {
+            let is_in_range = rounded.abs() <= EXACT && value.to_bits() != (-0.0_f64).to_bits();
+            if !is_in_range || (integer as f64 / power).to_bits() != value.to_bits() {
+                if digits == MOST_DIGITS || !is_in_range {
                     return None;
                 }
                 digits += 1;
                 continue 'scale;
             }
-            integers.push(integer as i64);
+            integers.push(integer);
         }
         return Some((digits as u8, integers));
     }

@@ -38,6 +38,8 @@ fn odd_doubles_survive() {
     round_trip(&[9_007_199_254_740_991.0, 9_007_199_254_740_992.0, -9_007_199_254_740_992.0, 0.1, 1e-15]);
     round_trip(&[f64::NAN, 1.0]);
     round_trip(&[-0.0, -0.0]);
+    round_trip(&[1.0, -0.0]);
+    round_trip(&[-0.0, 0.25, f64::NAN, 0.0]);
 }
 
 #[test]
@@ -53,6 +55,7 @@ fn damage_is_an_error() {
 fn value() -> impl Strategy<Value = f64> {
     prop_oneof![
         Just(f64::NAN),
+        Just(-0.0),
         any::<f64>(),
         (-1000i32..1000).prop_map(f64::from),
         (-100_000i32..100_000, 0u32..6)
