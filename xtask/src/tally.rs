@@ -197,7 +197,7 @@ impl CargoTest {
 
     fn end_binary(&mut self) {
         if !self.announced.is_empty() {
-            let slow = std::mem::take(&mut self.slow).into_iter().collect::<Vec<_>>().join(", ");
+            let slow = self.slow.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
             let slow = if slow.is_empty() { slow } else { format!("; still running: {slow}") };
             self.tally.fail(format!(
                 "{}: ended before its result (a signal, process::exit, or the limit of CI){slow}",

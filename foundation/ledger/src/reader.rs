@@ -54,21 +54,18 @@ impl Readers {
         let Ok(number) = claimed else { return Ok(()) };
         let (shared, inbox, spare) = (shared.clone(), self.inbox.clone(), self.spare.clone());
         let thread = std::thread::Builder::new().name(format!("ledger-reader-{number}"));
-        match thread.spawn(move || serve(&shared, &inbox, &spare)) {
-            Ok(_) => {
-                self.spare.fetch_add(1, Ordering::AcqRel);
-            }
-            Err(error) => {
-                self.started.fetch_sub(1, Ordering::AcqRel);
-                // Fewer readers do as well, but one there must be.
-                if number == 0 {
-                    self.spare.fetch_add(1, Ordering::AcqRel);
-                    let problem = format!("cannot start a reader thread: {error}");
-                    return Err(Error::Open { place: "readers".to_owned(), problem });
-                }
-            }
+        let Err(error) = thread.spawn(move || serve(&shared, &inbox, &spare)) else {
+            self.spare.fetch_add(1, Ordering::AcqRel);
+            return Ok(());
+        };
+        self.started.fetch_sub(1, Ordering::AcqRel);
+        // Fewer readers do as well, but one there must be.
+        if number > 0 {
+            return Ok(());
         }
-        Ok(())
+        self.spare.fetch_add(1, Ordering::AcqRel);
+        let problem = format!("cannot start a reader thread: {error}");
+        Err(Error::Open { place: "readers".to_owned(), problem })
     }
 }
 

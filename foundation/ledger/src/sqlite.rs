@@ -167,13 +167,16 @@ impl SqliteConnection {
         let started = Instant::now();
         let mut attempt = 0;
         loop {
-            let outcome = self.connection.query_row(sql, [], |row| row.get(0));
-            let busy = |e: &rusqlite::Error| e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
-            let again = outcome.as_ref().is_err_and(busy) && started.elapsed() < LOCK_TIMEOUT.get();
-            if !again || !wait_for_lock(attempt) {
-                return outcome.map_err(|e| self.error(&e, sql));
+            match self.connection.query_row(sql, [], |row| row.get(0)) {
+                Err(e)
+                    if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && started.elapsed() < LOCK_TIMEOUT.get()
+                        && wait_for_lock(attempt) =>
+                {
+                    attempt += 1;
+                }
+                outcome => return outcome.map_err(|e| self.error(&e, sql)),
             }
-            attempt += 1;
         }
     }
 

@@ -158,9 +158,9 @@ fn scaled(values: &[f64]) -> Option<(u8, Vec<i64>)> {
             let rounded = (value * power).round();
             let integer = rounded as i64;
             // Negative zero has no integer; larger numbers have no exact one.
-            let is_in_range = rounded.abs() <= EXACT && value.to_bits() != (-0.0_f64).to_bits();
-            if !is_in_range || (integer as f64 / power).to_bits() != value.to_bits() {
-                if digits == MOST_DIGITS || !is_in_range {
+            let has_integer = rounded.abs() <= EXACT && value.to_bits() != (-0.0_f64).to_bits();
+            if !has_integer || (integer as f64 / power).to_bits() != value.to_bits() {
+                if digits == MOST_DIGITS || !has_integer {
                     return None;
                 }
                 digits += 1;

@@ -24,6 +24,12 @@ pub(crate) fn mirror(i: isize, n: usize) -> usize {
     reflected.clamp(0, last) as usize
 }
 
+/// Index `i` of a line of `n` samples continued by reflection that repeats the last but not the first: -1 is 1, `n` is `n - 1`.
+pub(crate) fn reflect_first(i: isize, n: usize) -> usize {
+    let last = n as isize - 1;
+    i.abs().min(2 * last + 1 - i).clamp(0, last) as usize
+}
+
 /// Fills the `pad` values before and after `row[pad..pad + width]` by reflection.
 pub(crate) fn mirror_row<T: Copy>(row: &mut [T], pad: usize, width: usize) {
     for distance in 1..=pad {
@@ -127,6 +133,38 @@ pub(crate) fn plane_pair<'a>(first: &'a Frame, second: &'a Frame, index: usize) 
         (Pixels::Deep(a), Pixels::Deep(b)) => Some(PlanePair::Deep(a.get(index)?, b.get(index)?)),
         _ => None,
     }
+}
+
+/// Luma in the range of eight bits.
+pub(crate) fn take_luma(grid: &mut Grid<f32>, frame: &Frame) {
+    let format = frame.format();
+    grid.resize(format.width(), format.height());
+    let scale = 1.0 / (1_u32 << (format.depth().bits() - 8)) as f32;
+    for y in 0..format.height() {
+        let line = grid.row_mut(y);
+        match frame.pixels() {
+            Pixels::Eight(planes) => {
+                for (out, &sample) in line.iter_mut().zip(planes[0].row(y)) {
+                    *out = sample.into();
+                }
+            }
+            Pixels::Deep(planes) => {
+                for (out, &sample) in line.iter_mut().zip(planes[0].row(y)) {
+                    *out = f32::from(sample) * scale;
+                }
+            }
+        }
+    }
+}
+
+/// Luma in the range of eight bits, around zero.
+pub(crate) fn centred(frame: &Frame) -> Grid<f32> {
+    let mut luma = Grid::default();
+    take_luma(&mut luma, frame);
+    for y in 0..luma.height {
+        luma.row_mut(y).iter_mut().for_each(|sample| *sample -= 128.0);
+    }
+    luma
 }
 
 kernel! {

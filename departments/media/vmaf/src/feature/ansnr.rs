@@ -5,8 +5,7 @@
 
 use backlot_frames::Frame;
 
-use super::ssim::take_luma;
-use crate::kernel::Grid;
+use crate::kernel::{Grid, centred, reflect_first, take_luma};
 
 /// Low-pass of the reference, in sixteenths.
 const REFERENCE: [[f32; 3]; 3] = [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]];
@@ -61,25 +60,10 @@ pub(crate) fn moments(reference: &Frame, distorted: &Frame) -> [f64; 4] {
     means.map(|sum| sum / (luma.width * luma.height) as f64)
 }
 
-/// Luma in the range of eight bits, around zero.
-pub(super) fn centred(frame: &Frame) -> Grid<f32> {
-    let mut luma = Grid::default();
-    take_luma(&mut luma, frame);
-    for y in 0..luma.height {
-        luma.row_mut(y).iter_mut().for_each(|sample| *sample -= 128.0);
-    }
-    luma
-}
-
-/// `kernel` over `parts`, at every sample. Beyond the first line lies the second, beyond the last the last again.
+/// `kernel` over `parts`, at every sample.
 fn filtered<const N: usize>(plane: &Grid<f32>, kernel: &[[f32; N]; N], parts: f32) -> Grid<f32> {
     let kernel = kernel.map(|row| row.map(|weight| weight / parts));
-    let from = |at: usize, tap: usize, n: usize| {
-        let at = (at + tap) as isize - (N / 2) as isize;
-        let last = n as isize - 1;
-        let reflected = if at < 0 { -at } else { at.min(2 * last + 1 - at) };
-        reflected.clamp(0, last) as usize
-    };
+    let from = |at: usize, tap: usize, n: usize| reflect_first((at + tap) as isize - (N / 2) as isize, n);
     let mut out = Grid::default();
     out.resize(plane.width, plane.height);
     for y in 0..plane.height {

@@ -9,11 +9,10 @@ use backlot_frames::Frame;
 
 use super::adm::csf::{self, Csf, Viewing};
 use super::adm::dwt::source;
-use super::ansnr::centred;
 use super::spec::Values;
 use crate::Error;
 use crate::isa::{Isa, kernel};
-use crate::kernel::{Grid, gaussian, gaussian_size, mirror};
+use crate::kernel::{Grid, centred, gaussian, gaussian_size, mirror, reflect_first};
 
 type Plane = Grid<f32>;
 
@@ -395,12 +394,11 @@ fn cube_root(x: f32) -> f32 {
 }
 
 /// What the other part around a place hides there: a thirtieth of its neighbours, a fifteenth of itself, of all bands.
-/// Above and left of the picture lies its second row and column, below and right its last.
 fn threshold(other: &[Plane; 3], x: usize, y: usize) -> f32 {
     // As libvmaf has them, to so many digits.
     const THIRTIETH: f64 = 0.033_333_335_1;
     const FIFTEENTH: f64 = 0.066_666_670_1;
-    let around = |at: usize, n: usize| [if at == 0 { 1.min(n - 1) } else { at - 1 }, at, (at + 1).min(n - 1)];
+    let around = |at: usize, n: usize| [-1, 0, 1].map(|step| reflect_first(at as isize + step, n));
     let mut all = 0.0_f32;
     for band in other {
         let mut sum = 0.0_f32;

@@ -487,14 +487,17 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
                 finished.during.push(column(base, index));
             }
         }
-        Checked::FloatPsnr => finished.during.push(column("float_psnr", 0)),
-        Checked::FloatAnsnr => {
-            finished.during.extend([column("float_ansnr", 0), column("float_anpsnr", 1)]);
-        }
-        Checked::FloatMoment => {
-            for (index, name) in ["ref1st", "dis1st", "ref2nd", "dis2nd"].into_iter().enumerate() {
-                finished.during.push(column(&format!("float_moment_{name}"), index));
-            }
+        Checked::Vif { .. }
+        | Checked::SpeedChroma(_)
+        | Checked::Ciede
+        | Checked::PsnrHvs
+        | Checked::FloatPsnr
+        | Checked::FloatAnsnr
+        | Checked::FloatMoment
+        | Checked::FloatAdm(_)
+        | Checked::FloatVif(_) => {
+            let scores = feature.spec.scores.iter().enumerate();
+            finished.during.extend(scores.map(|(index, name)| column(name, index)));
         }
         Checked::FloatMotion(options) => {
             let sad: Vec<f64> = raw.iter().map_while(|frame| frame.first().copied()).collect();
@@ -512,25 +515,6 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
                     "VMAF_feature_motion_score" if !has_motion => {}
                     _ => finished.during.push(column),
                 }
-            }
-        }
-        Checked::FloatAdm(_) => {
-            for (index, base) in
-                ["adm2", "aim", "adm3", "adm_scale0", "adm_scale1", "adm_scale2", "adm_scale3"]
-                    .into_iter()
-                    .enumerate()
-            {
-                finished.during.push(column(&format!("VMAF_feature_{base}_score"), index));
-            }
-        }
-        Checked::FloatVif(_) => {
-            for scale in 0..4 {
-                finished.during.push(column(&format!("VMAF_feature_vif_scale{scale}_score"), scale));
-            }
-        }
-        Checked::Vif { .. } => {
-            for scale in 0..4 {
-                finished.during.push(column(&format!("VMAF_integer_feature_vif_scale{scale}_score"), scale));
             }
         }
         Checked::Cambi(options) => {
@@ -553,21 +537,6 @@ pub(crate) fn finish(feature: &Feature, checked: &Checked, format: Format, raw: 
             let parts = ["l", "c", "s"].into_iter().flat_map(|part| (0..5).map(move |scale| (part, scale)));
             for (index, (part, scale)) in parts.enumerate().filter(|_| options.parts) {
                 finished.during.push(column(&format!("float_ms_ssim_{part}_scale{scale}"), index + 1));
-            }
-        }
-        Checked::Ciede => finished.during.push(column("ciede2000", 0)),
-        Checked::PsnrHvs => {
-            for (index, name) in
-                ["psnr_hvs_y", "psnr_hvs_cb", "psnr_hvs_cr", "psnr_hvs"].into_iter().enumerate()
-            {
-                finished.during.push(column(name, index));
-            }
-        }
-        Checked::SpeedChroma(_) => {
-            for (index, plane) in ["u", "v", "uv"].into_iter().enumerate() {
-                finished
-                    .during
-                    .push(column(&format!("Speed_chroma_feature_speed_chroma_{plane}_score"), index));
             }
         }
         Checked::Psnr(options) => {

@@ -29,7 +29,7 @@ pub(crate) struct Spec {
     pub(crate) name: &'static str,
     pub(crate) extractor: ExtractorKind,
     pub(crate) options: &'static [OptionSpec],
-    /// The scores that models may ask for.
+    /// The scores that models may ask for; most extractors make them in this order.
     pub(crate) scores: &'static [&'static str],
 }
 

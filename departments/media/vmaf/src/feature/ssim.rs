@@ -8,12 +8,12 @@
 //! Where a picture is flat, variances are differences of numbers that agree in all their digits but the last, so roundings
 //! are libvmaf's: products in single precision, their sums in double, across first and then down, the result in single.
 
-use backlot_frames::{Format, Frame, Pixels};
+use backlot_frames::{Format, Frame};
 
 use super::spec::Values;
 use crate::Error;
 use crate::isa::{Isa, kernel};
-use crate::kernel::{Grid, LANES, total};
+use crate::kernel::{Grid, LANES, take_luma, total};
 
 const WINDOW: [f32; 11] = [
     0.001_028, 0.007_599, 0.036_001, 0.109_361, 0.213_006, 0.266_012, 0.213_006, 0.109_361, 0.036_001,
@@ -211,28 +211,6 @@ impl Ssim {
             luminance: mean(sums[1]),
             contrast: mean(sums[2]),
             structure: mean(sums[3]),
-        }
-    }
-}
-
-/// Luma in the range of eight bits.
-pub(crate) fn take_luma(grid: &mut Grid<f32>, frame: &Frame) {
-    let format = frame.format();
-    grid.resize(format.width(), format.height());
-    let scale = 1.0 / (1_u32 << (format.depth().bits() - 8)) as f32;
-    for y in 0..format.height() {
-        let line = grid.row_mut(y);
-        match frame.pixels() {
-            Pixels::Eight(planes) => {
-                for (out, &sample) in line.iter_mut().zip(planes[0].row(y)) {
-                    *out = sample.into();
-                }
-            }
-            Pixels::Deep(planes) => {
-                for (out, &sample) in line.iter_mut().zip(planes[0].row(y)) {
-                    *out = f32::from(sample) * scale;
-                }
-            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use backlot_frames::{Frame, Pixels, Plane, Sample};
 
 use crate::isa::{Isa, kernel};
-use crate::kernel::Grid;
+use crate::kernel::{Grid, reflect_first};
 use crate::simd::window::{Element, MIN_WIDTH, PAD, Row};
 
 const LOW: [i32; 4] = [15_826, 27_411, 7345, -4240];
@@ -64,10 +64,7 @@ const LATER: [Later; 3] = [
 
 /// The sample that tap `tap` of output `i` uses, in a line of `n` samples.
 pub(crate) fn source(i: usize, tap: usize, n: usize) -> usize {
-    let index = 2 * i + tap;
-    let at = if index == 0 { 1 } else { index - 1 };
-    let at = if at >= n { (2 * n - 1).saturating_sub(at) } else { at };
-    at.min(n - 1)
+    reflect_first((2 * i + tap) as isize - 1, n)
 }
 
 impl Dwt {
